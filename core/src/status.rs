@@ -1,0 +1,166 @@
+//! What an operator may want to know of a server: values only, taken by [`Server::status`](crate::Server::status) and its
+//! neighbours. Formats nothing.
+
+use crate::ids::{ConnId, SessionId, Xid, Zxid};
+use crate::time::Instant;
+use std::net::IpAddr;
+
+/// What the server is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Reading its files.
+    Recovering,
+    /// Serving clients, alone.
+    Standalone,
+    /// Stopped for good.
+    Halted,
+}
+
+/// Minimum, maximum and sum of a figure.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Summary {
+    /// Smallest value; 0 when there is none.
+    pub min: u64,
+    /// Largest value.
+    pub max: u64,
+    /// Sum of all values.
+    pub sum: u64,
+    /// Number of values.
+    pub count: u64,
+}
+
+impl Summary {
+    /// Takes one value in.
+    pub fn add(&mut self, value: u64) {
+        self.min = if self.count == 0 { value } else { self.min.min(value) };
+        self.max = self.max.max(value);
+        self.sum += value;
+        self.count += 1;
+    }
+
+    /// Mean; 0 when there is no value.
+    pub fn mean(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.sum as f64 / self.count as f64 }
+    }
+}
+
+/// The whole server at a glance (`srvr`, `mntr`).
+#[derive(Clone, PartialEq, Debug)]
+pub struct Status {
+    /// What it is doing.
+    pub phase: Phase,
+    /// zxid of the last txn applied.
+    pub zxid_applied: Zxid,
+    /// zxid of the last txn proposed.
+    pub zxid_proposed: Zxid,
+    /// Znodes, counted like Java: the root twice.
+    pub znode_count: u64,
+    /// Entries of both watch tables.
+    pub watch_count: u64,
+    /// Ephemeral znodes.
+    pub ephemerals_count: u64,
+    /// Bytes of all paths and data, like Java.
+    pub approximate_data_size: u64,
+    /// Digest of the tree (storage §2.8).
+    pub digest: u64,
+    /// Sessions known.
+    pub sessions: u64,
+    /// Client connections.
+    pub connections: u64,
+    /// Requests taken in and not answered.
+    pub outstanding: u64,
+    /// Frames received.
+    pub packets_received: u64,
+    /// Frames sent.
+    pub packets_sent: u64,
+    /// Request bytes received.
+    pub bytes_received: u64,
+    /// From taking a request in to answering it, ms.
+    pub latency_ms: Summary,
+    /// The same for reads alone.
+    pub read_latency_ms: Summary,
+    /// The same for writes alone.
+    pub update_latency_ms: Summary,
+    /// Reply sizes in bytes: last, smallest, largest.
+    pub reply_size: (u64, Summary),
+    /// Txns committed.
+    pub commit_count: u64,
+    /// Connect requests.
+    pub connection_request_count: u64,
+    /// Connections closed by either side.
+    pub connection_drop_count: u64,
+    /// Sessions resumed.
+    pub connection_revalidate_count: u64,
+    /// Sessions that timed out.
+    pub stale_sessions_expired: u64,
+    /// Connections that never sent a connect request.
+    pub sessionless_connections_expired: u64,
+    /// Failed authentications.
+    pub auth_failed_count: u64,
+    /// Snapshots taken, with their durations in ms.
+    pub snapshot_ms: Summary,
+    /// Snapshots that failed.
+    pub snapshot_error_count: u64,
+    /// Digest mismatches met in the log.
+    pub digest_mismatches: u64,
+    /// Watch events by type: created, deleted, changed, children.
+    pub events: [u64; 4],
+    /// The disk is full: writes are refused.
+    pub no_room: bool,
+    /// Label of the newest durable snapshot.
+    pub last_snapshot: Option<Zxid>,
+    /// Requests refused by the throttle.
+    pub throttled_ops: u64,
+    /// Large requests refused.
+    pub large_requests_rejected: u64,
+}
+
+/// One client connection (`cons`).
+#[derive(Clone, PartialEq, Debug)]
+pub struct ConnStatus {
+    /// Which.
+    pub conn: ConnId,
+    /// The client's address.
+    pub addr: IpAddr,
+    /// The client's port.
+    pub port: u16,
+    /// Came through the TLS port.
+    pub secure: bool,
+    /// Its session; none before the handshake is done.
+    pub session: SessionId,
+    /// The driver is told not to read from it.
+    pub paused: bool,
+    /// Requests taken in and not answered.
+    pub outstanding: u64,
+    /// Frames received.
+    pub received: u64,
+    /// Frames sent.
+    pub sent: u64,
+    /// Name of its last operation.
+    pub last_op: &'static str,
+    /// Wall clock when it connected, ms.
+    pub established_ms: i64,
+    /// Session timeout, ms.
+    pub timeout_ms: i32,
+    /// xid of its last request.
+    pub last_xid: Xid,
+    /// zxid of its last reply.
+    pub last_zxid: Zxid,
+    /// When it was last answered.
+    pub last_response: Instant,
+    /// Latency of the last request, ms.
+    pub last_latency_ms: u64,
+    /// Latencies, ms.
+    pub latency_ms: Summary,
+}
+
+/// One session (`dump`).
+#[derive(Clone, PartialEq, Debug)]
+pub struct SessionStatus {
+    /// Which.
+    pub session: SessionId,
+    /// Its timeout, ms.
+    pub timeout_ms: i32,
+    /// When it expires unless it is touched.
+    pub deadline: Instant,
+}

@@ -1,0 +1,26 @@
+//! Bytes to records and back, exactly as ZooKeeper's jute writes them. No meaning, no state, no panic:
+//! whatever arrives from outside ends in a value or in [`Malformed`].
+#![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod acl;
+mod codec;
+mod connect;
+mod error_code;
+mod op_code;
+mod reply;
+mod request;
+mod stat;
+mod txn_record;
+
+pub use acl::{Acl, Perms, decode_acl_vector, encode_acl_vector};
+pub use codec::{Malformed, Reader, Writer};
+pub use connect::{ConnectRequest, ConnectResponse};
+pub use error_code::ErrorCode;
+pub use op_code::OpCode;
+pub use reply::{EventType, MultiResult, begin_frame, end_frame, write_event, write_header};
+pub use request::{
+    AclSpec, Create, MultiOp, Path, ReadOp, Request, RequestHeader, SetWatches, WatchMode,
+    WatcherType,
+};
+pub use stat::Stat;
+pub use txn_record::{CreateKind, Txn, TxnHeader, decode_txn, encode_txn};
