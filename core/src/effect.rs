@@ -197,42 +197,88 @@ pub enum Effect {
 #[allow(missing_docs)]
 pub enum Milestone {
     /// A snapshot could not be used; an older one is tried.
-    SnapshotSkipped { file: FileId },
+    SnapshotSkipped {
+        file: FileId,
+    },
     /// The tree stands as `snapshot` and `replayed` log records say. `None`: an empty database.
-    Recovered { snapshot: Option<FileId>, replayed: u64, zxid: Zxid },
+    Recovered {
+        snapshot: Option<FileId>,
+        replayed: u64,
+        zxid: Zxid,
+    },
     /// The log ended in a record that was being written when power was lost; it was cut off.
-    TornTail { file: FileId, at: u64 },
+    TornTail {
+        file: FileId,
+        at: u64,
+    },
     /// A zero-length log that was being created when power was lost.
-    EmptyLogRemoved { file: FileId },
+    EmptyLogRemoved {
+        file: FileId,
+    },
     /// A record's digest differs from the tree's.
-    DigestMismatch { zxid: Zxid },
+    DigestMismatch {
+        zxid: Zxid,
+    },
     /// Ephemerals of a session that no longer exists were removed.
-    DeadSessionCleaned { session: SessionId },
+    DeadSessionCleaned {
+        session: SessionId,
+    },
     /// Clients are served from here on.
-    Serving { zxid: Zxid },
+    Serving {
+        zxid: Zxid,
+    },
     /// A snapshot is being taken.
-    SnapshotStarted { zxid: Zxid },
+    SnapshotStarted {
+        zxid: Zxid,
+    },
     /// It is durable under its name.
-    SnapshotTaken { zxid: Zxid, bytes: u64 },
+    SnapshotTaken {
+        zxid: Zxid,
+        bytes: u64,
+    },
     /// It could not be written; the log has everything.
-    SnapshotFailed { zxid: Zxid },
+    SnapshotFailed {
+        zxid: Zxid,
+    },
     /// A file is no longer needed.
-    Purged { file: FileId },
-    SessionOpened { session: SessionId, timeout_ms: i32 },
-    SessionResumed { session: SessionId, timeout_ms: i32 },
-    SessionRefused { session: SessionId, why: Refusal },
-    SessionExpired { session: SessionId },
-    SessionClosed { session: SessionId },
+    Purged {
+        file: FileId,
+    },
+    SessionOpened {
+        session: SessionId,
+        timeout_ms: i32,
+    },
+    SessionResumed {
+        session: SessionId,
+        timeout_ms: i32,
+    },
+    SessionRefused {
+        session: SessionId,
+        why: Refusal,
+    },
+    SessionExpired {
+        session: SessionId,
+    },
+    SessionClosed {
+        session: SessionId,
+    },
     /// A client was cut off.
-    ConnDropped { conn: ConnId, why: DropReason },
+    ConnDropped {
+        conn: ConnId,
+        why: DropReason,
+    },
     /// The disk is full: writes are refused.
     RoomLost,
     /// There is room again: writes are accepted.
     RoomFound,
     /// This process stood still that long; sessions are not judged by that time.
-    Stalled { us: u64 },
+    Stalled {
+        us: u64,
+    },
     /// A device failed.
-    DeviceFailed { device: Device },
+    DeviceFailed {
+        device: Device,
+    },
 }
 
 /// Why a session was not resumed.
@@ -254,7 +300,9 @@ pub enum DropReason {
     /// A request too short for its header, or an authentication request that cannot be decoded.
     BadFrame,
     /// An operation that does not exist.
-    UnknownOperation { kind: i32 },
+    UnknownOperation {
+        kind: i32,
+    },
     AuthFailed,
     /// Authentication is required.
     AuthRequired,

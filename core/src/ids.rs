@@ -6,7 +6,9 @@ use std::fmt;
 /// Names one txn for ever: epoch in the high 32 bits, counter in the low 32 (client protocol §4.3).
 ///
 /// Signed like on the wire, because Java compares zxids as signed numbers: −1 is "before everything".
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct Zxid(pub i64);
 
 impl Zxid {
@@ -41,11 +43,15 @@ impl fmt::Display for Zxid {
 }
 
 /// The reign of one leader.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct Epoch(pub u32);
 
 /// A session, opaque to clients. The top byte is the id of the server that created it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct SessionId(pub i64);
 
 impl SessionId {
@@ -91,11 +97,15 @@ impl fmt::Display for SessionId {
 }
 
 /// A server of the ensemble (`myid`); 1 for a standalone server where a session id needs one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct Sid(pub u8);
 
 /// One TCP life of a client. Chosen by the driver, never used twice.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct ConnId(pub u64);
 
 impl fmt::Display for ConnId {
@@ -105,11 +115,15 @@ impl fmt::Display for ConnId {
 }
 
 /// One TCP life of a link to another server. Chosen by the driver, never used twice.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct ChanId(pub u64);
 
 /// Number a client gives to a request; echoed, never validated.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct Xid(pub i32);
 
 impl Xid {

@@ -3,6 +3,19 @@
 //! It changes when it is told what happened ([`Input`]) and answers with a list of things to do ([`Effect`]).
 //! It never waits, reads a clock, opens a file or spawns anything, and its only chance is the seed it was given.
 
-pub mod ids;
-pub mod time;
+mod config;
+mod effect;
+mod ids;
+mod input;
+mod server;
+mod status;
+mod time;
 pub mod wire;
+
+pub use config::{Auth, Compression, Config, Containers, Limits, Storage};
+pub use effect::{Dir, DropReason, Effect, FileId, FilePlace, Milestone, Refusal, Span, Timer};
+pub use ids::{ChanId, ConnId, Epoch, SessionId, Sid, Xid, Zxid};
+pub use input::{Command, Device, Input, Link};
+pub use server::{Listing, Server, Turn};
+pub use status::{ConnStatus, Phase, SessionStatus, Status, Summary};
+pub use time::{Instant, Now};

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// Monotonic time in microseconds since an instant the driver chose.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 pub struct Instant(pub u64);
 
 impl Instant {

@@ -22,5 +22,5 @@ pub use request::{
     AclSpec, Create, MultiOp, Path, ReadOp, Request, RequestHeader, SetWatches, WatchMode,
     WatcherType,
 };
-pub use stat::Stat;
+pub use stat::{Stat, StatPersisted};
 pub use txn_record::{CreateKind, Txn, TxnHeader, decode_txn, encode_txn};

@@ -121,30 +121,75 @@ pub enum WatcherType {
 #[allow(missing_docs)]
 pub enum Request<'a> {
     Create(Create<'a>),
-    Delete { path: Path<'a>, version: i32 },
-    Exists { path: Path<'a>, watch: bool },
-    GetData { path: Path<'a>, watch: bool },
-    SetData { path: Path<'a>, data: Option<&'a [u8]>, version: i32 },
-    GetAcl { path: Path<'a> },
-    SetAcl { path: Path<'a>, acl: Vec<AclSpec<'a>>, version: i32 },
-    GetChildren { path: Path<'a>, watch: bool },
-    GetChildren2 { path: Path<'a>, watch: bool },
-    Sync { path: Path<'a> },
+    Delete {
+        path: Path<'a>,
+        version: i32,
+    },
+    Exists {
+        path: Path<'a>,
+        watch: bool,
+    },
+    GetData {
+        path: Path<'a>,
+        watch: bool,
+    },
+    SetData {
+        path: Path<'a>,
+        data: Option<&'a [u8]>,
+        version: i32,
+    },
+    GetAcl {
+        path: Path<'a>,
+    },
+    SetAcl {
+        path: Path<'a>,
+        acl: Vec<AclSpec<'a>>,
+        version: i32,
+    },
+    GetChildren {
+        path: Path<'a>,
+        watch: bool,
+    },
+    GetChildren2 {
+        path: Path<'a>,
+        watch: bool,
+    },
+    Sync {
+        path: Path<'a>,
+    },
     Ping,
     Multi(Vec<MultiOp<'a>>),
     MultiRead(Vec<ReadOp<'a>>),
     /// A multiRead made of writes: answered MarshallingError with an empty multi body.
     MultiReadOfWrites,
     Reconfig,
-    CheckWatches { path: Path<'a>, kind: WatcherType },
-    RemoveWatches { path: Path<'a>, kind: WatcherType },
-    Auth { scheme: Option<Cow<'a, str>>, auth: Option<&'a [u8]> },
+    CheckWatches {
+        path: Path<'a>,
+        kind: WatcherType,
+    },
+    RemoveWatches {
+        path: Path<'a>,
+        kind: WatcherType,
+    },
+    Auth {
+        scheme: Option<Cow<'a, str>>,
+        auth: Option<&'a [u8]>,
+    },
     SetWatches(SetWatches<'a>),
     SetWatches2(SetWatches<'a>),
-    Sasl { token: Option<&'a [u8]> },
-    GetEphemerals { prefix: Path<'a> },
-    GetAllChildrenNumber { path: Path<'a> },
-    AddWatch { path: Path<'a>, mode: WatchMode },
+    Sasl {
+        token: Option<&'a [u8]>,
+    },
+    GetEphemerals {
+        prefix: Path<'a>,
+    },
+    GetAllChildrenNumber {
+        path: Path<'a>,
+    },
+    AddWatch {
+        path: Path<'a>,
+        mode: WatchMode,
+    },
     WhoAmI,
     CloseSession,
 }
@@ -541,11 +586,7 @@ mod tests {
     use super::*;
 
     fn open() -> Vec<AclSpec<'static>> {
-        vec![AclSpec {
-            perms: Perms::ALL,
-            scheme: Some("world".into()),
-            id: Some("anyone".into()),
-        }]
+        vec![AclSpec { perms: Perms::ALL, scheme: Some("world".into()), id: Some("anyone".into()) }]
     }
 
     fn create(op: OpCode, flags: i32, ttl_ms: i64) -> Create<'static> {

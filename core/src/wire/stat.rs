@@ -63,3 +63,56 @@ impl Stat {
         })
     }
 }
+
+/// Stat of a znode as it is stored: 60 bytes in snapshots (storage §2.5).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct StatPersisted {
+    /// zxid that created the znode.
+    pub czxid: Zxid,
+    /// zxid that last changed its data.
+    pub mzxid: Zxid,
+    /// Wall clock of the creation, ms.
+    pub ctime: i64,
+    /// Wall clock of the last change of its data, ms.
+    pub mtime: i64,
+    /// Changes of the data.
+    pub version: i32,
+    /// Creations of children only: what sequential names are made of. Clients see another number.
+    pub cversion: i32,
+    /// Changes of the ACL.
+    pub aversion: i32,
+    /// Session id, or the mark of a container or TTL znode, or 0.
+    pub ephemeral_owner: i64,
+    /// zxid that last created or deleted a child.
+    pub pzxid: Zxid,
+}
+
+impl StatPersisted {
+    /// Appends the 60 bytes in the order of snapshots.
+    pub fn encode(&self, w: &mut Writer<'_>) {
+        w.long(self.czxid.0);
+        w.long(self.mzxid.0);
+        w.long(self.ctime);
+        w.long(self.mtime);
+        w.int(self.version);
+        w.int(self.cversion);
+        w.int(self.aversion);
+        w.long(self.ephemeral_owner);
+        w.long(self.pzxid.0);
+    }
+
+    /// Reads the 60 bytes in the order of snapshots.
+    pub fn decode(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            czxid: Zxid(r.long()?),
+            mzxid: Zxid(r.long()?),
+            ctime: r.long()?,
+            mtime: r.long()?,
+            version: r.int()?,
+            cversion: r.int()?,
+            aversion: r.int()?,
+            ephemeral_owner: r.long()?,
+            pzxid: Zxid(r.long()?),
+        })
+    }
+}
