@@ -10,6 +10,7 @@ mod input;
 mod server;
 mod status;
 mod time;
+mod tree;
 pub mod wire;
 
 pub use config::{Auth, Compression, Config, Containers, Limits, Storage};

@@ -1,0 +1,268 @@
+//! Who may do what: the table of ACLs znodes share, evaluation, and what a client's ACL becomes (client protocol §3.9).
+
+use crate::config::Auth;
+use crate::wire::{Acl, AclSpec, ErrorCode, Perms};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Names an ACL of the table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct AclId(pub(crate) u32);
+
+/// The ACL of the znodes the server makes itself: open to the world; −1 on disk, and in no table.
+pub(crate) const OPEN: AclId = AclId(0);
+
+/// What a connection has proven.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Identity {
+    pub(crate) scheme: Box<str>,
+    pub(crate) id: Box<str>,
+}
+
+impl Identity {
+    pub(crate) fn new(scheme: &str, id: &str) -> Self {
+        Self { scheme: scheme.into(), id: id.into() }
+    }
+}
+
+/// ACLs by number and by content, counted by the znodes that use them.
+#[derive(Clone, Debug)]
+pub(crate) struct AclTable {
+    open: Arc<[Acl]>,
+    by_id: BTreeMap<AclId, (Arc<[Acl]>, u32)>,
+    by_list: BTreeMap<Arc<[Acl]>, AclId>,
+    /// Numbers are not used again while the server lives: a snapshot under way may still name an old one.
+    next: AclId,
+}
+
+impl AclTable {
+    pub(crate) fn new() -> Self {
+        Self {
+            open: Arc::from([Acl::world(Perms::ALL)]),
+            by_id: BTreeMap::new(),
+            by_list: BTreeMap::new(),
+            next: AclId(1),
+        }
+    }
+
+    /// The ACL of that number.
+    pub(crate) fn list(&self, id: AclId) -> &Arc<[Acl]> {
+        match self.by_id.get(&id) {
+            Some((list, _)) => list,
+            None => {
+                assert!(id == OPEN, "a znode names ACL {id:?}, which the table does not have");
+                &self.open
+            }
+        }
+    }
+
+    /// One more znode uses this ACL.
+    pub(crate) fn add(&mut self, list: &Arc<[Acl]>) -> AclId {
+        if let Some(id) = self.by_list.get(list) {
+            let (_, users) = self.by_id.get_mut(id).expect("both maps hold the same ACLs");
+            *users += 1;
+            return *id;
+        }
+        let id = self.next;
+        self.next = AclId(id.0 + 1);
+        self.by_list.insert(list.clone(), id);
+        self.by_id.insert(id, (list.clone(), 1));
+        id
+    }
+
+    /// One znode less uses it.
+    pub(crate) fn remove(&mut self, id: AclId) {
+        if id == OPEN {
+            return;
+        }
+        let (list, users) = self.by_id.get_mut(&id).expect("a znode used this ACL");
+        *users -= 1;
+        if *users == 0 {
+            self.by_list.remove(list);
+            self.by_id.remove(&id);
+        }
+    }
+
+    /// Every ACL in use, by number.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (AclId, &Arc<[Acl]>)> {
+        self.by_id.iter().map(|(id, (list, _))| (*id, list))
+    }
+
+    /// Numbers from this one on have not been given out.
+    pub(crate) fn next(&self) -> AclId {
+        self.next
+    }
+}
+
+/// May a connection with these identities do one of `asked` (client protocol §3.9.2)?
+pub(crate) fn identities_grant(config: &Auth, acl: &[Acl], ids: &[Identity], asked: Perms) -> bool {
+    if config.skip_acl || acl.is_empty() {
+        return true;
+    }
+    let is_super = || ids.iter().any(|id| &*id.scheme == "super");
+    acl.iter().any(|entry| entry.perms.grants(asked) && entry_matches(config, entry, ids))
+        || is_super()
+}
+
+fn entry_matches(config: &Auth, entry: &Acl, ids: &[Identity]) -> bool {
+    if &*entry.scheme == "world" {
+        return &*entry.id == "anyone";
+    }
+    ids.iter().filter(|id| id.scheme == entry.scheme).any(|id| match &*entry.scheme {
+        "ip" => ip_matches(&id.id, &entry.id),
+        "sasl" => {
+            config.sasl
+                && (id.id == entry.id
+                    || &*id.id == "super"
+                    || config.any_sasl_user.as_deref() == Some(&*entry.id))
+        }
+        "digest" => !config.digest_disabled && id.id == entry.id,
+        "x509" => config.x509 && id.id == entry.id,
+        _ => false,
+    })
+}
+
+/// An address and how many of its leading bits count.
+fn parse_network(text: &str) -> Option<(IpAddr, u32)> {
+    let (addr, bits) = match text.split_once('/') {
+        Some((addr, bits)) => (addr, Some(bits.parse::<u32>().ok()?)),
+        None => (text, None),
+    };
+    let addr: IpAddr = addr.parse().ok()?;
+    let width = if addr.is_ipv4() { 32 } else { 128 };
+    let bits = bits.unwrap_or(width);
+    (bits <= width).then_some((addr, bits))
+}
+
+fn ip_matches(client: &str, entry: &str) -> bool {
+    let (Ok(client), Some((network, bits))) = (client.parse::<IpAddr>(), parse_network(entry))
+    else {
+        return false;
+    };
+    let same_prefix = |a: u128, b: u128, width: u32| bits == 0 || (a ^ b) >> (width - bits) == 0;
+    match (client, network) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => same_prefix(a.to_bits().into(), b.to_bits().into(), 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => same_prefix(a.to_bits(), b.to_bits(), 128),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+/// What the ACL of a create or setACL becomes (client protocol §3.9.3): duplicates removed, `auth` replaced by
+/// what the connection has proven.
+pub(crate) fn fix_up(
+    config: &Auth,
+    specs: &[AclSpec<'_>],
+    ids: &[Identity],
+) -> Result<Vec<Acl>, ErrorCode> {
+    let mut fixed: Vec<Acl> = Vec::with_capacity(specs.len());
+    let mut seen: Vec<&AclSpec<'_>> = Vec::with_capacity(specs.len());
+    for spec in specs {
+        if seen.contains(&spec) {
+            continue;
+        }
+        seen.push(spec);
+        let scheme = spec.scheme.as_deref().ok_or(ErrorCode::InvalidAcl)?;
+        if scheme == "auth" {
+            let before = fixed.len();
+            let proven = ids.iter().filter(|id| is_authenticated(config, &id.scheme));
+            fixed.extend(proven.map(|id| Acl::new(spec.perms, &id.scheme, &id.id)));
+            if fixed.len() == before {
+                return Err(ErrorCode::InvalidAcl);
+            }
+            continue;
+        }
+        let id = match (scheme, spec.id.as_deref()) {
+            (_, Some(id)) => id,
+            ("world" | "digest" | "ip", None) => return Err(ErrorCode::MarshallingError),
+            (_, None) => return Err(ErrorCode::InvalidAcl),
+        };
+        if !is_valid_id(config, scheme, id) {
+            return Err(ErrorCode::InvalidAcl);
+        }
+        fixed.push(Acl::new(spec.perms, scheme, id));
+    }
+    if fixed.is_empty() { Err(ErrorCode::InvalidAcl) } else { Ok(fixed) }
+}
+
+/// Is there a provider for the scheme whose identities prove somebody?
+fn is_authenticated(config: &Auth, scheme: &str) -> bool {
+    match scheme {
+        "digest" => !config.digest_disabled,
+        "sasl" => config.sasl,
+        "x509" => config.x509,
+        _ => false,
+    }
+}
+
+fn is_valid_id(config: &Auth, scheme: &str, id: &str) -> bool {
+    match scheme {
+        "world" => id == "anyone",
+        "ip" => parse_network(id).is_some(),
+        // Java's split drops empty parts at the end.
+        "digest" => !config.digest_disabled && id.trim_end_matches(':').split(':').count() == 2,
+        "x509" => config.x509 && !id.is_empty(),
+        "sasl" => config.sasl && !id.is_empty(),
+        _ => false,
+    }
+}
+
+/// The ACL as somebody without ADMIN may see it: the hashes of `digest` ids are hidden.
+pub(crate) fn mask_digests(acl: &[Acl]) -> Vec<Acl> {
+    let mask = |entry: &Acl| match entry.id.split_once(':') {
+        Some((user, _)) if &*entry.scheme == "digest" => {
+            Acl::new(entry.perms, "digest", &format!("{user}:x"))
+        }
+        Some(_) | None => entry.clone(),
+    };
+    acl.iter().map(mask).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(scheme: &'static str, id: &'static str) -> AclSpec<'static> {
+        AclSpec { perms: Perms::ALL, scheme: Some(scheme.into()), id: Some(id.into()) }
+    }
+
+    #[test]
+    fn auth_becomes_every_proven_identity_and_duplicates_go() {
+        let config = Auth::default();
+        let ids = [
+            Identity::new("ip", "127.0.0.1"),
+            Identity::new("digest", "a:h"),
+            Identity::new("super", ""),
+        ];
+        let fixed = fix_up(&config, &[spec("auth", "ignored"), spec("auth", "ignored")], &ids);
+        assert_eq!(fixed, Ok(vec![Acl::new(Perms::ALL, "digest", "a:h")]));
+        assert_eq!(fix_up(&config, &[spec("auth", "")], &ids[..1]), Err(ErrorCode::InvalidAcl));
+        assert_eq!(fix_up(&config, &[], &ids), Err(ErrorCode::InvalidAcl));
+        for (scheme, id) in [("world", "me"), ("digest", "a"), ("sasl", "x"), ("ip", "1.2.3.4/33")]
+        {
+            assert_eq!(fix_up(&config, &[spec(scheme, id)], &ids), Err(ErrorCode::InvalidAcl));
+        }
+    }
+
+    #[test]
+    fn an_ip_entry_matches_its_network_only() {
+        assert!(ip_matches("10.1.2.3", "10.1.0.0/16"));
+        assert!(ip_matches("10.1.2.3", "0.0.0.0/0"));
+        assert!(!ip_matches("10.2.2.3", "10.1.0.0/16"));
+        assert!(ip_matches("0:0:0:0:0:0:0:1", "::1"));
+        assert!(!ip_matches("127.0.0.1", "::1"));
+    }
+
+    #[test]
+    fn an_acl_lives_as_long_as_a_znode_uses_it() {
+        let mut table = AclTable::new();
+        let list: Arc<[Acl]> = Arc::from([Acl::world(Perms::READ)]);
+        let id = table.add(&list);
+        assert_eq!(table.add(&list), id);
+        table.remove(id);
+        assert_eq!(table.list(id), &list);
+        table.remove(id);
+        assert_eq!(table.iter().len(), 0);
+        assert_ne!(table.add(&list), id);
+    }
+}

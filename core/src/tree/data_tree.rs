@@ -1,0 +1,685 @@
+//! DataTree: znodes in a slab, found by parent and name. No full path is kept per znode.
+
+use super::acl::{AclId, AclTable, OPEN};
+use super::digest::{crc_of_path_and_data, node_digest};
+use super::path;
+use super::quota;
+use super::walk::Walk;
+use crate::ids::SessionId;
+use crate::wire::{Acl, Perms, Stat, StatPersisted};
+use hashbrown::HashTable;
+use siphasher::sip::SipHasher13;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hasher;
+use std::sync::Arc;
+
+/// Place of a znode in the slab.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct NodeId(u32);
+
+impl NodeId {
+    /// The root never moves.
+    pub(crate) const ROOT: Self = Self(0);
+    const NONE: Self = Self(u32::MAX);
+
+    fn some(self) -> Option<Self> {
+        (self != Self::NONE).then_some(self)
+    }
+}
+
+/// Who a znode goes with, as its stored owner says (client protocol §3.6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    Nobody,
+    Session(SessionId),
+    Container,
+    Ttl { ms: i64 },
+}
+
+impl Owner {
+    const CONTAINER: i64 = i64::MIN;
+    const TTL_MASK: i64 = 0xff_ffff_ffff;
+    /// Longest time to live, ms.
+    pub(crate) const TTL_MAX_MS: i64 = Self::TTL_MASK;
+
+    /// Reads a stored owner. TTL owners are known whether or not they may be created: a server that took them for
+    /// sessions would delete them while starting (storage §1.8).
+    pub(crate) fn of(stored: i64, emulate_353: bool) -> Self {
+        match stored {
+            0 => Self::Nobody,
+            Self::CONTAINER => Self::Container,
+            _ if (stored as u64) >> 56 == 0xff => Self::Ttl { ms: stored & Self::TTL_MASK },
+            _ if stored < 0 && emulate_353 => Self::Ttl { ms: stored & Self::TTL_MASK },
+            _ => Self::Session(SessionId(stored)),
+        }
+    }
+
+    /// The number that stands in Stat and digest.
+    pub(crate) fn stored(self) -> i64 {
+        match self {
+            Self::Nobody => 0,
+            Self::Session(id) => id.0,
+            Self::Container => Self::CONTAINER,
+            Self::Ttl { ms } => ((0xff_u64 << 56) as i64) | (ms & Self::TTL_MASK),
+        }
+    }
+}
+
+/// One znode. Its children form a list through their siblings.
+#[derive(Clone, Debug)]
+pub(crate) struct Znode {
+    name: Box<str>,
+    pub(super) data: Option<Arc<[u8]>>,
+    pub(super) stat: StatPersisted,
+    pub(super) acl: AclId,
+    parent: NodeId,
+    first_child: NodeId,
+    next: NodeId,
+    prev: NodeId,
+    children: u32,
+    /// CRC-32 of path and data, so that a change of Stat costs 60 bytes of checksum only.
+    crc: u32,
+}
+
+impl Znode {
+    pub(crate) fn data(&self) -> Option<&[u8]> {
+        self.data.as_deref()
+    }
+
+    pub(crate) fn persisted(&self) -> &StatPersisted {
+        &self.stat
+    }
+
+    pub(crate) fn child_count(&self) -> u32 {
+        self.children
+    }
+
+    pub(crate) fn crc(&self) -> u32 {
+        self.crc
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn parent(&self) -> NodeId {
+        self.parent
+    }
+
+    pub(crate) fn acl_id(&self) -> AclId {
+        self.acl
+    }
+}
+
+/// Znodes per block of the slab: growing never moves a znode, and never needs twice the memory.
+const BLOCK: usize = 4096;
+
+/// The tree, its indexes, and its digest.
+#[derive(Clone, Debug)]
+pub(crate) struct DataTree {
+    blocks: Vec<Vec<Znode>>,
+    free: Vec<NodeId>,
+    /// Looked up by parent and name, never iterated; the keys of its hash come from the run's seed.
+    index: HashTable<NodeId>,
+    hash_keys: (u64, u64),
+    pub(super) acls: AclTable,
+    ephemerals: BTreeMap<SessionId, BTreeSet<NodeId>>,
+    containers: BTreeSet<NodeId>,
+    ttls: BTreeSet<NodeId>,
+    /// Paths with a quota.
+    pub(super) quotas: BTreeSet<Box<str>>,
+    pub(super) digest: u64,
+    /// Bytes of paths and data, counted like Java.
+    size: u64,
+    emulate_353: bool,
+    /// The snapshot under way.
+    pub(super) walk: Option<Walk>,
+}
+
+impl DataTree {
+    /// The tree of an empty database (storage §2.5). `seed` keys the index.
+    pub(crate) fn new(seed: u64, emulate_353: bool) -> Self {
+        let mut tree = Self::without_nodes(seed, emulate_353);
+        let read: Arc<[Acl]> = Arc::from([Acl::world(Perms::READ)]);
+        let config = StatPersisted { aversion: -1, ..StatPersisted::default() };
+        let empty = || Some(Arc::from([]));
+        tree.insert("/zookeeper", empty(), OPEN, StatPersisted::default());
+        let read = tree.acls.add(&read);
+        tree.insert("/zookeeper/config", empty(), read, config);
+        tree.insert("/zookeeper/quota", empty(), OPEN, StatPersisted::default());
+        tree
+    }
+
+    /// The root alone, for a snapshot to be loaded into.
+    pub(crate) fn without_nodes(seed: u64, emulate_353: bool) -> Self {
+        let mut tree = Self {
+            blocks: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hash_keys: (seed, seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15),
+            acls: AclTable::new(),
+            ephemerals: BTreeMap::new(),
+            containers: BTreeSet::new(),
+            ttls: BTreeSet::new(),
+            quotas: BTreeSet::new(),
+            digest: 0,
+            // Java counts the root under two names, one of them a byte long.
+            size: 1,
+            emulate_353,
+            walk: None,
+        };
+        let root = Znode {
+            name: "".into(),
+            data: Some(Arc::from([])),
+            stat: StatPersisted::default(),
+            acl: OPEN,
+            parent: NodeId::NONE,
+            first_child: NodeId::NONE,
+            next: NodeId::NONE,
+            prev: NodeId::NONE,
+            children: 0,
+            crc: crc_of_path_and_data("/", None),
+        };
+        tree.digest = node_digest("/", root.crc, &root.stat);
+        tree.put_in_slab(root);
+        tree
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Znode {
+        &self.blocks[id.0 as usize / BLOCK][id.0 as usize % BLOCK]
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> &mut Znode {
+        &mut self.blocks[id.0 as usize / BLOCK][id.0 as usize % BLOCK]
+    }
+
+    fn put_in_slab(&mut self, node: Znode) -> NodeId {
+        if let Some(id) = self.free.pop() {
+            *self.node_mut(id) = node;
+            return id;
+        }
+        match self.blocks.last_mut() {
+            Some(block) if block.len() < BLOCK => block.push(node),
+            Some(_) | None => {
+                let mut block = Vec::with_capacity(BLOCK);
+                block.push(node);
+                self.blocks.push(block);
+            }
+        }
+        let last = self.blocks.len() - 1;
+        NodeId((last * BLOCK + self.blocks[last].len() - 1) as u32)
+    }
+
+    fn hash_of(&self, parent: NodeId, name: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.hash_keys.0, self.hash_keys.1);
+        hasher.write_u32(parent.0);
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+
+    fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
+        let hash = self.hash_of(parent, name);
+        let is_it = |id: &NodeId| {
+            let node = self.node(*id);
+            node.parent == parent && &*node.name == name
+        };
+        self.index.find(hash, is_it).copied()
+    }
+
+    /// The znode of that path. `""` is another name of the root, as in Java.
+    pub(crate) fn find(&self, path: &str) -> Option<NodeId> {
+        if matches!(path, "" | "/") {
+            return Some(NodeId::ROOT);
+        }
+        path.strip_prefix('/')?
+            .split('/')
+            .try_fold(NodeId::ROOT, |parent, name| self.child(parent, name))
+    }
+
+    /// The znode of that path.
+    pub(crate) fn get(&self, path: &str) -> Option<&Znode> {
+        self.find(path).map(|id| self.node(id))
+    }
+
+    /// The path of a znode.
+    pub(crate) fn path_of(&self, id: NodeId) -> String {
+        if id == NodeId::ROOT {
+            return "/".into();
+        }
+        let mut names = Vec::new();
+        let mut at = id;
+        while at != NodeId::ROOT {
+            names.push(&*self.node(at).name);
+            at = self.node(at).parent;
+        }
+        let mut path = String::with_capacity(names.iter().map(|n| n.len() + 1).sum());
+        for name in names.iter().rev() {
+            path.push('/');
+            path.push_str(name);
+        }
+        path
+    }
+
+    /// Names of the children, in the order they were created, newest first.
+    pub(crate) fn children(&self, id: NodeId) -> impl Iterator<Item = &str> {
+        self.child_ids(id).map(|child| &*self.node(child).name)
+    }
+
+    pub(super) fn child_ids(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let first = self.node(id).first_child.some();
+        std::iter::successors(first, |at| self.node(*at).next.some())
+    }
+
+    /// The znode after `id` when parents come before their children; `None` at the end.
+    pub(super) fn after(&self, id: NodeId) -> Option<NodeId> {
+        self.node(id).first_child.some().or_else(|| self.after_subtree(id))
+    }
+
+    fn after_subtree(&self, id: NodeId) -> Option<NodeId> {
+        let mut at = id;
+        loop {
+            if let Some(next) = self.node(at).next.some() {
+                return Some(next);
+            }
+            at = self.node(at).parent.some()?;
+        }
+    }
+
+    /// Stat as clients see it: creations and deletions in cversion, no owner but a session.
+    pub(crate) fn stat(&self, node: &Znode) -> Stat {
+        client_stat(&node.stat, node.children, node.data(), self.emulate_353)
+    }
+
+    pub(crate) fn acl(&self, node: &Znode) -> &Arc<[Acl]> {
+        self.acls.list(node.acl)
+    }
+
+    pub(crate) fn owner(&self, node: &Znode) -> Owner {
+        Owner::of(node.stat.ephemeral_owner, self.emulate_353)
+    }
+
+    pub(crate) fn emulates_353(&self) -> bool {
+        self.emulate_353
+    }
+
+    /// Digest of the tree now.
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Znodes, the root counted once.
+    pub(crate) fn len(&self) -> usize {
+        self.blocks.iter().map(Vec::len).sum::<usize>() - self.free.len()
+    }
+
+    /// Bytes of all paths and data, like Java.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Paths of the ephemerals of a session.
+    pub(crate) fn ephemerals_of(&self, session: SessionId) -> Vec<String> {
+        let nodes = self.ephemerals.get(&session);
+        nodes.into_iter().flatten().map(|id| self.path_of(*id)).collect()
+    }
+
+    /// Sessions that own ephemerals.
+    pub(crate) fn ephemeral_owners(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.ephemerals.keys().copied()
+    }
+
+    /// Number of ephemerals.
+    pub(crate) fn ephemeral_count(&self) -> usize {
+        self.ephemerals.values().map(BTreeSet::len).sum()
+    }
+
+    /// Containers and TTL znodes.
+    pub(crate) fn reapable(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.containers.iter().chain(&self.ttls).copied()
+    }
+
+    /// Adds a znode whose parent exists and which does not exist. The parent's Stat is left alone.
+    pub(super) fn insert(
+        &mut self,
+        path: &str,
+        data: Option<Arc<[u8]>>,
+        acl: AclId,
+        stat: StatPersisted,
+    ) -> NodeId {
+        let (parent, name) = path::split(path).expect("a znode's path has a parent");
+        let parent = self.find(parent).expect("the parent was looked up before");
+        self.insert_under(
+            parent,
+            name,
+            path,
+            Znode {
+                name: name.into(),
+                crc: crc_of_path_and_data(path, data.as_deref()),
+                data,
+                stat,
+                acl,
+                parent,
+                first_child: NodeId::NONE,
+                next: self.node(parent).first_child,
+                prev: NodeId::NONE,
+                children: 0,
+            },
+        )
+    }
+
+    fn insert_under(&mut self, parent: NodeId, name: &str, path: &str, node: Znode) -> NodeId {
+        let (first, owner) = (node.next, node.stat.ephemeral_owner);
+        self.digest = self.digest.wrapping_add(node_digest(path, node.crc, &node.stat));
+        self.size += (path.len() + node.data.as_deref().map_or(0, <[u8]>::len)) as u64;
+        let hash = self.hash_of(parent, name);
+        let id = self.put_in_slab(node);
+        if let Some(first) = first.some() {
+            self.node_mut(first).prev = id;
+        }
+        let above = self.node_mut(parent);
+        above.first_child = id;
+        above.children += 1;
+        let (blocks, keys) = (&self.blocks, self.hash_keys);
+        self.index.insert_unique(hash, id, |id| {
+            let node = &blocks[id.0 as usize / BLOCK][id.0 as usize % BLOCK];
+            let mut hasher = SipHasher13::new_with_keys(keys.0, keys.1);
+            hasher.write_u32(node.parent.0);
+            hasher.write(node.name.as_bytes());
+            hasher.finish()
+        });
+        match Owner::of(owner, self.emulate_353) {
+            Owner::Nobody => {}
+            Owner::Session(session) => {
+                self.ephemerals.entry(session).or_default().insert(id);
+            }
+            Owner::Container => {
+                self.containers.insert(id);
+            }
+            Owner::Ttl { .. } => {
+                self.ttls.insert(id);
+            }
+        }
+        id
+    }
+
+    /// Takes a childless znode out. The parent's Stat is left alone.
+    pub(super) fn remove(&mut self, id: NodeId, path: &str) {
+        if let Some(mut walk) = self.walk.take() {
+            walk.on_remove(self, id);
+            self.walk = Some(walk);
+        }
+        let (prev, next, parent, children, owner, acl) = {
+            let node = self.node(id);
+            let owner = self.owner(node);
+            (node.prev, node.next, node.parent, node.children, owner, node.acl)
+        };
+        assert!(children == 0, "{path} has {children} children and cannot go");
+        self.forget_digest_of(id, path);
+        let data_len = self.node(id).data.as_deref().map_or(0, <[u8]>::len);
+        self.size -= (path.len() + data_len) as u64;
+        let hash = self.hash_of(parent, &self.node(id).name);
+        let entry = self.index.find_entry(hash, |other| *other == id);
+        entry.expect("every znode is in the index").remove();
+        match prev.some() {
+            Some(prev) => self.node_mut(prev).next = next,
+            None => self.node_mut(parent).first_child = next,
+        }
+        if let Some(next) = next.some() {
+            self.node_mut(next).prev = prev;
+        }
+        self.node_mut(parent).children -= 1;
+        match owner {
+            Owner::Nobody => {}
+            Owner::Session(session) => {
+                let mine = self.ephemerals.get_mut(&session).expect("the owner was indexed");
+                mine.remove(&id);
+                if mine.is_empty() {
+                    self.ephemerals.remove(&session);
+                }
+            }
+            Owner::Container => {
+                self.containers.remove(&id);
+            }
+            Owner::Ttl { .. } => {
+                self.ttls.remove(&id);
+            }
+        }
+        self.acls.remove(acl);
+        let gone = self.node_mut(id);
+        gone.name = "".into();
+        gone.data = None;
+        gone.parent = NodeId::NONE;
+        self.free.push(id);
+    }
+
+    fn forget_digest_of(&mut self, id: NodeId, path: &str) {
+        let node = self.node(id);
+        self.digest = self.digest.wrapping_sub(node_digest(path, node.crc, &node.stat));
+    }
+
+    fn add_digest_of(&mut self, id: NodeId, path: &str) {
+        let node = self.node(id);
+        self.digest = self.digest.wrapping_add(node_digest(path, node.crc, &node.stat));
+    }
+
+    /// Changes the Stat of a znode and keeps the digest right.
+    pub(super) fn change_stat(
+        &mut self,
+        id: NodeId,
+        path: &str,
+        change: impl FnOnce(&mut StatPersisted),
+    ) {
+        self.forget_digest_of(id, path);
+        change(&mut self.node_mut(id).stat);
+        self.add_digest_of(id, path);
+    }
+
+    /// Replaces data and Stat of a znode and keeps the digest right.
+    pub(super) fn change_data(
+        &mut self,
+        id: NodeId,
+        path: &str,
+        data: Option<Arc<[u8]>>,
+        change: impl FnOnce(&mut StatPersisted),
+    ) {
+        self.forget_digest_of(id, path);
+        let (old, new) = (
+            self.node(id).data.as_deref().map_or(0, <[u8]>::len),
+            data.as_deref().map_or(0, <[u8]>::len),
+        );
+        self.size = self.size - old as u64 + new as u64;
+        let node = self.node_mut(id);
+        node.crc = crc_of_path_and_data(path, data.as_deref());
+        node.data = data;
+        change(&mut node.stat);
+        self.add_digest_of(id, path);
+    }
+
+    /// Gives a znode another ACL.
+    pub(super) fn change_acl(&mut self, id: NodeId, list: &Arc<[Acl]>) {
+        let old = self.node(id).acl;
+        let new = self.acls.add(list);
+        if let Some(walk) = &mut self.walk {
+            walk.on_acl_change(id, old);
+        }
+        self.acls.remove(old);
+        self.node_mut(id).acl = new;
+    }
+
+    /// Loads one znode of a snapshot, parents before children. `Err` when its parent is missing or it is there
+    /// already. An ACL the snapshot does not define lets nobody in until the log defines it.
+    pub(crate) fn load(
+        &mut self,
+        path: &str,
+        data: Option<Arc<[u8]>>,
+        acl: Option<&Arc<[Acl]>>,
+        stat: StatPersisted,
+    ) -> Result<(), ()> {
+        let acl = acl.map_or(OPEN, |list| self.acls.add(list));
+        if matches!(path, "" | "/") {
+            self.forget_digest_of(NodeId::ROOT, "/");
+            let root = self.node_mut(NodeId::ROOT);
+            root.crc = crc_of_path_and_data("/", data.as_deref());
+            root.data = data;
+            root.stat = stat;
+            root.acl = acl;
+            self.add_digest_of(NodeId::ROOT, "/");
+            return Ok(());
+        }
+        let (parent, _) = path::split(path).ok_or(())?;
+        if self.find(parent).is_none() || self.find(path).is_some() {
+            return Err(());
+        }
+        self.insert(path, data, acl, stat);
+        Ok(())
+    }
+
+    /// After a snapshot is loaded: finds the quotas and counts what stands below them.
+    pub(crate) fn set_up_quotas(&mut self) {
+        let Some(quota) = self.find("/zookeeper/quota") else { return };
+        let mut at = self.node(quota).first_child.some();
+        let end = self.after_subtree(quota);
+        while at != end {
+            let Some(id) = at else { break };
+            let parent = self.path_of(self.node(id).parent);
+            if let Some(path) = quota::quota_of_parent(&parent) {
+                if &*self.node(id).name == "zookeeper_limits" {
+                    self.quotas.insert(path.into());
+                }
+                if &*self.node(id).name == "zookeeper_stats" {
+                    self.recount(&path.to_owned());
+                }
+            }
+            at = self.after(id);
+        }
+    }
+
+    /// Writes the present figures of the subtree of `path` into its stats znode.
+    pub(super) fn recount(&mut self, path: &str) {
+        let (mut count, mut bytes) = (0i64, 0i64);
+        if let Some(top) = self.find(path) {
+            let end = self.after_subtree(top);
+            let mut at = Some(top);
+            while at != end {
+                let Some(id) = at else { break };
+                count += 1;
+                bytes += self.node(id).data.as_deref().map_or(0, <[u8]>::len) as i64;
+                at = self.after(id);
+            }
+        }
+        self.write_figures(path, count, bytes);
+    }
+
+    /// Adds to the figures of a quota. A side effect of a txn, not a change of its own: no Stat moves.
+    pub(super) fn add_to_figures(&mut self, path: &str, count: i64, bytes: i64) {
+        let Some(stats) = self.get(&quota::stats_path(path)) else { return };
+        let now = quota::Limits::parse(stats.data().unwrap_or_default());
+        self.write_figures(path, now.count + count, now.bytes + bytes);
+    }
+
+    fn write_figures(&mut self, path: &str, count: i64, bytes: i64) {
+        if let Some(stats) = self.find(&quota::stats_path(path)) {
+            let text = quota::stats_text(count, bytes);
+            self.node_mut(stats).data = Some(Arc::from(text.as_bytes()));
+        }
+    }
+
+    /// The deepest path with a quota at or above `path`.
+    pub(crate) fn quota_above<'p>(&self, path: &'p str) -> Option<&'p str> {
+        if self.quotas.is_empty() {
+            return None;
+        }
+        path::with_ancestors(path).find(|path| self.quotas.contains(*path))
+    }
+
+    /// Number of descendants of a znode.
+    pub(crate) fn descendants(&self, top: NodeId) -> usize {
+        let end = self.after_subtree(top);
+        let mut count = 0;
+        let mut at = self.after(top);
+        while at != end {
+            let Some(id) = at else { break };
+            count += 1;
+            at = self.after(id);
+        }
+        count
+    }
+}
+
+/// Stat as clients see it (client protocol §3.1).
+pub(crate) fn client_stat(
+    stored: &StatPersisted,
+    children: u32,
+    data: Option<&[u8]>,
+    emulate_353: bool,
+) -> Stat {
+    let owner = match Owner::of(stored.ephemeral_owner, emulate_353) {
+        Owner::Session(id) => id.0,
+        Owner::Nobody | Owner::Container | Owner::Ttl { .. } => 0,
+    };
+    Stat {
+        czxid: stored.czxid,
+        mzxid: stored.mzxid,
+        ctime: stored.ctime,
+        mtime: stored.mtime,
+        version: stored.version,
+        cversion: stored.cversion.wrapping_mul(2).wrapping_sub(children as i32),
+        aversion: stored.aversion,
+        ephemeral_owner: owner,
+        data_length: data.map_or(0, <[u8]>::len) as i32,
+        num_children: children as i32,
+        pzxid: stored.pzxid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_tree_is_that_of_a_java_server() {
+        let tree = DataTree::new(1, false);
+        assert_eq!(tree.digest(), 1_371_985_504);
+        assert_eq!(tree.len(), 4);
+        assert_eq!(tree.size(), 44);
+        assert_eq!(tree.stat(tree.get("/").unwrap()).cversion, -1);
+        assert_eq!(tree.stat(tree.get("/zookeeper").unwrap()).cversion, -2);
+        assert_eq!(tree.descendants(NodeId::ROOT), 3);
+    }
+
+    #[test]
+    fn odd_paths_name_nothing() {
+        let tree = DataTree::new(1, false);
+        assert_eq!(tree.find(""), Some(NodeId::ROOT));
+        for path in ["zookeeper", "/zookeeper/", "//zookeeper", "/nope", "//"] {
+            assert_eq!(tree.find(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_slot_is_used_again_and_the_index_follows() {
+        let mut tree = DataTree::new(7, false);
+        let before = tree.digest();
+        for round in 0..3 {
+            let ids: Vec<_> = (0..50)
+                .map(|n| tree.insert(&format!("/n{n}"), None, OPEN, StatPersisted::default()))
+                .collect();
+            for (n, id) in ids.into_iter().enumerate() {
+                assert_eq!(tree.find(&format!("/n{n}")), Some(id));
+                tree.remove(id, &format!("/n{n}"));
+            }
+            assert_eq!((tree.len(), tree.digest()), (4, before), "round {round}");
+        }
+        assert_eq!(tree.blocks[0].len(), 54);
+    }
+
+    #[test]
+    fn stored_owners_read_back() {
+        for owner in
+            [Owner::Nobody, Owner::Container, Owner::Ttl { ms: 5 }, Owner::Session(SessionId(9))]
+        {
+            assert_eq!(Owner::of(owner.stored(), false), owner);
+        }
+        assert_eq!(Owner::of(-2i64 << 56 | 7, true), Owner::Ttl { ms: 7 });
+    }
+}

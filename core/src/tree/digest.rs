@@ -1,0 +1,69 @@
+//! Running checksum of the tree, for comparing servers (storage §2.8). Pure.
+
+use crate::wire::StatPersisted;
+
+/// CRC-32 over path and data: the part of a node's digest that its Stat does not change. The root's path is `"/"` here
+/// and empty in the sum.
+pub(crate) fn crc_of_path_and_data(path: &str, data: Option<&[u8]>) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    if path != "/" {
+        crc.update(path.as_bytes());
+    }
+    crc.update(data.unwrap_or_default());
+    crc.finalize()
+}
+
+/// What a znode adds to the digest of the tree. Everything below `/zookeeper/` adds nothing.
+pub(crate) fn node_digest(path: &str, crc: u32, stat: &StatPersisted) -> u64 {
+    if path.starts_with("/zookeeper/") {
+        return 0;
+    }
+    let mut bytes = [0u8; 60];
+    let mut at = 0;
+    let mut put = |field: &[u8]| {
+        bytes[at..at + field.len()].copy_from_slice(field);
+        at += field.len();
+    };
+    put(&stat.czxid.0.to_be_bytes());
+    put(&stat.mzxid.0.to_be_bytes());
+    put(&stat.pzxid.0.to_be_bytes());
+    put(&stat.ctime.to_be_bytes());
+    put(&stat.mtime.to_be_bytes());
+    put(&stat.version.to_be_bytes());
+    put(&stat.cversion.to_be_bytes());
+    put(&stat.aversion.to_be_bytes());
+    put(&stat.ephemeral_owner.to_be_bytes());
+    // An initial value continues a finished CRC; the length only matters for combining.
+    let mut hasher = crc32fast::Hasher::new_with_initial(crc);
+    hasher.update(&bytes);
+    u64::from(hasher.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Zxid;
+
+    #[test]
+    fn digests_are_those_of_a_java_server() {
+        let empty = StatPersisted::default();
+        let digest = |path, data: &[u8], stat: &StatPersisted| {
+            node_digest(path, crc_of_path_and_data(path, Some(data)), stat)
+        };
+        assert_eq!(digest("/", b"", &empty), 68_323_592);
+        assert_eq!(digest("/zookeeper", b"", &empty), 1_303_661_912);
+        assert_eq!(digest("/zookeeper/quota", b"", &empty), 0);
+        let time = 1_795_356_457_780;
+        let app = StatPersisted {
+            czxid: Zxid(2),
+            mzxid: Zxid(2),
+            pzxid: Zxid(2),
+            ctime: time,
+            mtime: time,
+            ..empty
+        };
+        assert_eq!(digest("/app", b"hello", &app), 1_781_754_365);
+        let root = StatPersisted { cversion: 1, pzxid: Zxid(2), ..empty };
+        assert_eq!(digest("/", b"", &root), 51_738_866);
+    }
+}

@@ -1,0 +1,109 @@
+//! The walk of a snapshot over a tree that goes on changing (design: no stall, no second copy).
+//!
+//! The file is labelled with the zxid applied when the walk began. Znodes created later are left out: the log has
+//! their creation, so replay makes them, with the ACL they were created with. Everything else is written as it is
+//! when the walk comes by, which replay makes right (storage §1.5). An ACL that came into the table after the walk
+//! began cannot be named in the file, so the one before stands for it; the log has the setACL.
+
+use super::acl::AclId;
+use super::data_tree::{DataTree, NodeId};
+use crate::ids::Zxid;
+use crate::wire::StatPersisted;
+use std::collections::BTreeMap;
+
+/// Where the walk is.
+#[derive(Clone, Debug)]
+pub(crate) struct Walk {
+    label: Zxid,
+    next: Option<NodeId>,
+    /// The ACLs of znodes before their first setACL during the walk.
+    acl_before: BTreeMap<NodeId, AclId>,
+    /// Path of the last znode's parent: siblings share it.
+    parent: Option<(NodeId, String)>,
+}
+
+/// A znode as it goes into the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visit<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) data: Option<&'a [u8]>,
+    pub(crate) acl: AclId,
+    pub(crate) stat: &'a StatPersisted,
+}
+
+impl Walk {
+    pub(super) fn on_remove(&mut self, tree: &DataTree, id: NodeId) {
+        if self.next == Some(id) {
+            self.next = tree.after(id);
+        }
+        if self.parent.as_ref().is_some_and(|(parent, _)| *parent == id) {
+            self.parent = None;
+        }
+        self.acl_before.remove(&id);
+    }
+
+    pub(super) fn on_acl_change(&mut self, id: NodeId, old: AclId) {
+        self.acl_before.entry(id).or_insert(old);
+    }
+}
+
+impl DataTree {
+    /// Begins a walk. The caller has written the ACL table.
+    pub(crate) fn start_walk(&mut self, label: Zxid) {
+        assert!(self.walk.is_none(), "one snapshot at a time");
+        let next = Some(NodeId::ROOT);
+        self.walk = Some(Walk { label, next, acl_before: BTreeMap::new(), parent: None });
+    }
+
+    /// Ends a walk, finished or not.
+    pub(crate) fn end_walk(&mut self) {
+        self.walk = None;
+    }
+
+    /// Visits znodes until `visit` answers false; true when the walk is over.
+    pub(crate) fn walk_on(&mut self, mut visit: impl FnMut(Visit<'_>) -> bool) -> bool {
+        let mut walk = self.walk.take().expect("a walk was started");
+        let mut go_on = true;
+        while let (true, Some(id)) = (go_on, walk.next) {
+            walk.next = self.after(id);
+            let node = self.node(id);
+            if node.persisted().czxid > walk.label {
+                continue;
+            }
+            let path = self.path_in_walk(&mut walk, id);
+            let acl = walk.acl_before.get(&id).copied().unwrap_or(node.acl_id());
+            let (data, stat) = (node.data(), node.persisted());
+            go_on = visit(Visit { path: &path, data, acl, stat });
+        }
+        let over = walk.next.is_none();
+        self.walk = Some(walk);
+        over
+    }
+
+    fn path_in_walk(&self, walk: &mut Walk, id: NodeId) -> String {
+        if id == NodeId::ROOT {
+            return String::new();
+        }
+        let node = self.node(id);
+        if walk.parent.as_ref().is_none_or(|(parent, _)| *parent != node.parent()) {
+            let path = match node.parent() {
+                NodeId::ROOT => String::new(),
+                parent => self.path_of(parent),
+            };
+            walk.parent = Some((node.parent(), path));
+        }
+        let above = walk.parent.as_ref().map_or("", |(_, path)| path);
+        let mut path = String::with_capacity(above.len() + 1 + node.name().len());
+        path.push_str(above);
+        path.push('/');
+        path.push_str(node.name());
+        path
+    }
+
+    /// ACLs in use, by number.
+    pub(crate) fn acl_table(
+        &self,
+    ) -> impl ExactSizeIterator<Item = (AclId, &std::sync::Arc<[crate::wire::Acl]>)> {
+        self.acls.iter()
+    }
+}
