@@ -8,9 +8,12 @@ mod effect;
 mod ids;
 mod input;
 mod server;
+mod session;
 mod status;
 mod time;
 mod tree;
+mod txn;
+mod watch;
 pub mod wire;
 
 pub use config::{Auth, Compression, Config, Containers, Limits, Storage};

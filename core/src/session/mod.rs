@@ -1,0 +1,5 @@
+//! Sessions: what a client holds from its first connect to its closing or expiry.
+
+mod tracker;
+
+pub(crate) use tracker::{Session, SessionTracker};

@@ -1,0 +1,172 @@
+//! Who is alive (client protocol §4.7). Never closes a session: it says which have expired.
+//!
+//! Time here is *listening time*: the monotonic clock less the stretches in which this process stood still. A session
+//! is judged only by time in which the server could have heard it.
+
+use crate::ids::{ConnId, SessionId};
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One live session.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) timeout_ms: i32,
+    /// Expires when listening time reaches this.
+    pub(crate) deadline: Instant,
+    /// Its close has been proposed: nothing more is accepted from it.
+    pub(crate) closing: bool,
+    /// Where its client is connected.
+    pub(crate) conn: Option<ConnId>,
+}
+
+/// All sessions, and when they expire.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionTracker {
+    sessions: BTreeMap<SessionId, Session>,
+    buckets: BTreeMap<Instant, BTreeSet<SessionId>>,
+    tick_ms: u64,
+}
+
+impl SessionTracker {
+    pub(crate) fn new(tick_ms: u32) -> Self {
+        let tick_ms = u64::from(tick_ms.max(1));
+        Self { sessions: BTreeMap::new(), buckets: BTreeMap::new(), tick_ms }
+    }
+
+    /// Expiry is decided once a tick, so deadlines are whole ticks: at least the timeout, at most a tick more.
+    fn deadline(&self, heard: Instant, timeout_ms: i32) -> Instant {
+        let due_ms = heard.as_ms() + timeout_ms.max(0) as u64;
+        Instant::from_ms((due_ms / self.tick_ms + 1) * self.tick_ms)
+    }
+
+    /// Begins to track a session.
+    pub(crate) fn add(&mut self, id: SessionId, timeout_ms: i32, heard: Instant) {
+        let deadline = self.deadline(heard, timeout_ms);
+        let session = Session { timeout_ms, deadline, closing: false, conn: None };
+        let before = self.sessions.insert(id, session);
+        assert!(before.is_none(), "session {id} was tracked already");
+        self.buckets.entry(deadline).or_default().insert(id);
+    }
+
+    pub(crate) fn get(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+        self.sessions.iter().map(|(id, session)| (*id, session))
+    }
+
+    /// Heard of the session: it lives on for its timeout.
+    pub(crate) fn touch(&mut self, id: SessionId, heard: Instant) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let deadline = self.deadline(heard, session.timeout_ms);
+        self.move_to(id, deadline);
+    }
+
+    /// The client came back with another timeout.
+    pub(crate) fn resume(&mut self, id: SessionId, timeout_ms: i32, heard: Instant) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.timeout_ms = timeout_ms;
+        }
+        self.touch(id, heard);
+    }
+
+    fn move_to(&mut self, id: SessionId, deadline: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.deadline == deadline || session.closing {
+            return;
+        }
+        leave_bucket(&mut self.buckets, session.deadline, id);
+        session.deadline = deadline;
+        self.buckets.entry(deadline).or_default().insert(id);
+    }
+
+    /// Remembers where the session's client is.
+    pub(crate) fn attach(&mut self, id: SessionId, conn: Option<ConnId>) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.conn = conn;
+        }
+    }
+
+    /// Its close is proposed: it cannot expire any more, nor do anything.
+    pub(crate) fn start_closing(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.closing = true;
+            leave_bucket(&mut self.buckets, session.deadline, id);
+        }
+    }
+
+    /// Its close was refused: it is watched over again.
+    pub(crate) fn stop_closing(&mut self, id: SessionId, heard: Instant) {
+        let tick_ms = self.tick_ms;
+        if let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing) {
+            session.closing = false;
+            session.deadline = Instant::from_ms((heard.as_ms() / tick_ms + 1) * tick_ms);
+            self.buckets.entry(session.deadline).or_default().insert(id);
+        }
+    }
+
+    /// The session is closed.
+    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.sessions.remove(&id)?;
+        if !session.closing {
+            leave_bucket(&mut self.buckets, session.deadline, id);
+        }
+        Some(session)
+    }
+
+    /// Sessions whose time is over, in an order that is the same in every run: each close takes the next zxid.
+    pub(crate) fn expired(&self, heard: Instant) -> Vec<SessionId> {
+        let due = self.buckets.range(..=heard);
+        due.flat_map(|(_, sessions)| sessions.iter().copied()).collect()
+    }
+}
+
+fn leave_bucket(
+    buckets: &mut BTreeMap<Instant, BTreeSet<SessionId>>,
+    deadline: Instant,
+    id: SessionId,
+) {
+    if let Some(bucket) = buckets.get_mut(&deadline) {
+        bucket.remove(&id);
+        if bucket.is_empty() {
+            buckets.remove(&deadline);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: SessionId = SessionId(1);
+
+    #[test]
+    fn a_session_lives_at_least_its_timeout_and_at_most_a_tick_more() {
+        let mut tracker = SessionTracker::new(2000);
+        tracker.add(ONE, 4000, Instant::from_ms(1999));
+        assert_eq!(tracker.expired(Instant::from_ms(5999)), []);
+        assert_eq!(tracker.expired(Instant::from_ms(6000)), [ONE]);
+        tracker.touch(ONE, Instant::from_ms(2000));
+        assert_eq!(tracker.expired(Instant::from_ms(7999)), []);
+        assert_eq!(tracker.expired(Instant::from_ms(8000)), [ONE]);
+    }
+
+    #[test]
+    fn a_closing_session_expires_no_more_and_leaves_nothing_behind() {
+        let mut tracker = SessionTracker::new(2000);
+        tracker.add(ONE, 4000, Instant::default());
+        tracker.start_closing(ONE);
+        tracker.touch(ONE, Instant::from_ms(9000));
+        assert_eq!(tracker.expired(Instant::from_ms(99_000)), []);
+        tracker.stop_closing(ONE, Instant::from_ms(99_000));
+        assert_eq!(tracker.expired(Instant::from_ms(100_000)), [ONE]);
+        tracker.start_closing(ONE);
+        assert!(tracker.remove(ONE).is_some());
+        assert!(tracker.buckets.is_empty());
+    }
+}

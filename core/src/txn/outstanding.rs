@@ -1,0 +1,156 @@
+//! Changes proposed but not yet applied: what the tree will be when everything in flight is committed. No rules.
+
+use crate::ids::{SessionId, Zxid};
+use crate::tree::{DataTree, Owner, node_digest};
+use crate::wire::{Acl, StatPersisted};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A znode as it will be.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeState {
+    pub(crate) stat: StatPersisted,
+    pub(crate) children: u32,
+    pub(crate) acl: Arc<[Acl]>,
+    pub(crate) crc: u32,
+    pub(crate) data_len: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    zxid: Zxid,
+    /// `None`: it will be gone.
+    state: Option<NodeState>,
+}
+
+/// All changes in flight, and the digest of the tree behind them.
+#[derive(Clone, Debug)]
+pub(crate) struct Outstanding {
+    changes: BTreeMap<Box<str>, Pending>,
+    order: VecDeque<(Zxid, Box<str>)>,
+    digest: u64,
+    draft: Option<Draft>,
+}
+
+/// What to restore when a draft is dropped.
+#[derive(Clone, Debug)]
+struct Draft {
+    digest: u64,
+    order_len: usize,
+    replaced: Vec<Option<Pending>>,
+}
+
+impl Outstanding {
+    /// Nothing in flight over a tree of that digest.
+    pub(crate) fn new(digest: u64) -> Self {
+        Self { changes: BTreeMap::new(), order: VecDeque::new(), digest, draft: None }
+    }
+
+    /// The digest of the tree when everything in flight is applied.
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The znode as it will be.
+    pub(crate) fn lookup(&self, tree: &DataTree, path: &str) -> Option<NodeState> {
+        let path = if path.is_empty() { "/" } else { path };
+        if let Some(pending) = self.changes.get(path) {
+            return pending.state.clone();
+        }
+        let node = tree.get(path)?;
+        Some(NodeState {
+            stat: *node.persisted(),
+            children: node.child_count(),
+            acl: tree.acl(node).clone(),
+            crc: node.crc(),
+            data_len: node.data().map_or(0, <[u8]>::len),
+        })
+    }
+
+    /// From here on changes can be taken back, until [`Self::keep`] or [`Self::drop_draft`].
+    pub(crate) fn start_draft(&mut self) {
+        assert!(self.draft.is_none(), "a draft inside a draft");
+        let (digest, order_len) = (self.digest, self.order.len());
+        self.draft = Some(Draft { digest, order_len, replaced: Vec::new() });
+    }
+
+    /// The changes since [`Self::start_draft`] stand.
+    pub(crate) fn keep(&mut self) {
+        self.draft = None;
+    }
+
+    /// How many changes the draft has: a mark to go back to with [`Self::take_back_to`].
+    pub(crate) fn mark(&self) -> (usize, u64) {
+        (self.draft.as_ref().map_or(0, |draft| draft.replaced.len()), self.digest)
+    }
+
+    /// Takes the changes since `mark` back; those before it stay drafted.
+    pub(crate) fn take_back_to(&mut self, mark: (usize, u64)) {
+        let mut draft = self.draft.take().expect("only drafted changes can be taken back");
+        while draft.replaced.len() > mark.0 {
+            let before = draft.replaced.pop().expect("counted");
+            let (_, path) = self.order.pop_back().expect("each change was queued");
+            match before {
+                Some(pending) => self.changes.insert(path, pending),
+                None => self.changes.remove(&path),
+            };
+        }
+        self.digest = mark.1;
+        self.draft = Some(draft);
+    }
+
+    /// As if nothing had been changed since [`Self::start_draft`].
+    pub(crate) fn drop_draft(&mut self) {
+        let digest = self.draft.as_ref().expect("a draft was started").digest;
+        self.take_back_to((0, digest));
+        let draft = self.draft.take().expect("it is still there");
+        assert!(self.order.len() == draft.order_len, "a dropped draft left changes behind");
+    }
+
+    /// Changes, creates or (`new` = `None`) deletes a znode. `old` is what [`Self::lookup`] says now.
+    pub(crate) fn put(
+        &mut self,
+        zxid: Zxid,
+        path: &str,
+        old: Option<&NodeState>,
+        new: Option<NodeState>,
+    ) {
+        let path = if path.is_empty() { "/" } else { path };
+        let weigh = |state: &NodeState| node_digest(path, state.crc, &state.stat);
+        self.digest = self.digest.wrapping_sub(old.map_or(0, weigh));
+        self.digest = self.digest.wrapping_add(new.as_ref().map_or(0, weigh));
+        let before = self.changes.insert(path.into(), Pending { zxid, state: new });
+        self.order.push_back((zxid, path.into()));
+        if let Some(draft) = &mut self.draft {
+            draft.replaced.push(before);
+        }
+    }
+
+    /// Everything up to `zxid` has been applied: the tree knows it now.
+    pub(crate) fn forget(&mut self, zxid: Zxid) {
+        while let Some((at, path)) = self.order.pop_front_if(|(at, _)| *at <= zxid) {
+            if self.changes.get(&path).is_some_and(|pending| pending.zxid == at) {
+                self.changes.remove(&path);
+            }
+        }
+    }
+
+    /// Paths the session will own when everything in flight is applied.
+    pub(crate) fn ephemerals_of(&self, tree: &DataTree, session: SessionId) -> Vec<Box<str>> {
+        let mut paths: Vec<Box<str>> =
+            tree.ephemerals_of(session).into_iter().map(Into::into).collect();
+        let owns = |state: &NodeState| {
+            Owner::of(state.stat.ephemeral_owner, tree.emulates_353()) == Owner::Session(session)
+        };
+        paths.retain(|path| match self.changes.get(path) {
+            Some(pending) => pending.state.as_ref().is_some_and(owns),
+            None => true,
+        });
+        for (path, pending) in &self.changes {
+            if pending.state.as_ref().is_some_and(owns) && !paths.contains(path) {
+                paths.push(path.clone());
+            }
+        }
+        paths
+    }
+}

@@ -1,0 +1,310 @@
+//! The two watch tables (client protocol §3.12). Watches belong to connections, not to sessions. Sends nothing: each
+//! event goes to the caller, who checks whether its connection may see it.
+
+use crate::ids::ConnId;
+use crate::tree::{Change, path};
+use crate::wire::{Acl, EventType, WatcherType};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How a watch came to be, which decides its tables and how long it stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WatchKind {
+    /// exists and getData: fires once.
+    Data,
+    /// getChildren: fires once.
+    Children,
+    /// addWatch: stays.
+    Persistent,
+    /// addWatch: stays, and covers everything below.
+    Recursive,
+}
+
+/// The modes of one connection's entry for one path.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Modes(u8);
+
+impl Modes {
+    const STANDARD: Self = Self(1);
+    const PERSISTENT: Self = Self(2);
+    const RECURSIVE: Self = Self(4);
+    const ANY: Self = Self(7);
+
+    fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+/// Watches by path and connection.
+#[derive(Clone, Default, Debug)]
+struct Table {
+    paths: BTreeMap<Arc<str>, BTreeMap<ConnId, Modes>>,
+    entries: usize,
+    recursive: usize,
+}
+
+impl Table {
+    fn modes(&self, conn: ConnId, path: &str) -> Modes {
+        self.paths.get(path).and_then(|all| all.get(&conn)).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, conn: ConnId, path: &Arc<str>, mode: Modes) {
+        let all = self.paths.entry(path.clone()).or_default();
+        let modes = all.entry(conn).or_insert_with(|| {
+            self.entries += 1;
+            Modes::default()
+        });
+        if mode.has(Modes::RECURSIVE) && !modes.has(Modes::RECURSIVE) {
+            self.recursive += 1;
+        }
+        *modes = modes.with(mode);
+    }
+
+    fn remove(&mut self, conn: ConnId, path: &str, mode: Modes) {
+        let Some(all) = self.paths.get_mut(path) else { return };
+        let Some(modes) = all.get_mut(&conn) else { return };
+        if mode.has(Modes::RECURSIVE) && modes.has(Modes::RECURSIVE) {
+            self.recursive -= 1;
+        }
+        *modes = modes.without(mode);
+        if *modes == Modes::default() {
+            all.remove(&conn);
+            self.entries -= 1;
+            if all.is_empty() {
+                self.paths.remove(path);
+            }
+        }
+    }
+
+    /// The connections that hear of a change at `path`; one-shot entries are used up.
+    fn fire(&mut self, path: &str) -> Vec<ConnId> {
+        let mut hear: Vec<ConnId> = Vec::new();
+        if let Some(all) = self.paths.get_mut(path) {
+            hear.extend(all.keys());
+            let before = all.len();
+            all.retain(|_, modes| {
+                *modes = modes.without(Modes::STANDARD);
+                *modes != Modes::default()
+            });
+            self.entries -= before - all.len();
+            if all.is_empty() {
+                self.paths.remove(path);
+            }
+        }
+        if self.recursive > 0 {
+            for above in path::with_ancestors(path).skip(1) {
+                let all = self.paths.get(above).into_iter().flatten();
+                hear.extend(all.filter(|(_, m)| m.has(Modes::RECURSIVE)).map(|(conn, _)| *conn));
+            }
+        }
+        // One event per connection, however many of its watches match.
+        hear.sort_unstable();
+        hear.dedup();
+        hear
+    }
+}
+
+/// Both tables.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct WatchManager {
+    data: Table,
+    child: Table,
+    /// What each connection watches, in either table.
+    by_conn: BTreeMap<ConnId, BTreeSet<Arc<str>>>,
+}
+
+impl WatchManager {
+    /// Registers a watch. Registering it again changes nothing.
+    pub(crate) fn add(&mut self, conn: ConnId, path: &str, kind: WatchKind) {
+        let mine = self.by_conn.entry(conn).or_default();
+        let path = match mine.get(path) {
+            Some(path) => path.clone(),
+            None => {
+                let path: Arc<str> = Arc::from(path);
+                mine.insert(path.clone());
+                path
+            }
+        };
+        match kind {
+            WatchKind::Data => self.data.add(conn, &path, Modes::STANDARD),
+            WatchKind::Children => self.child.add(conn, &path, Modes::STANDARD),
+            WatchKind::Persistent => {
+                self.data.add(conn, &path, Modes::PERSISTENT);
+                self.child.add(conn, &path, Modes::PERSISTENT);
+            }
+            WatchKind::Recursive => self.data.add(conn, &path, Modes::RECURSIVE),
+        }
+    }
+
+    /// Does the connection have such a watch?
+    pub(crate) fn has(&self, conn: ConnId, path: &str, kind: WatcherType) -> bool {
+        let (data, child) = modes_of(kind);
+        self.data.modes(conn, path).has(data) || self.child.modes(conn, path).has(child)
+    }
+
+    /// Removes such a watch; false when there was none.
+    pub(crate) fn remove(&mut self, conn: ConnId, path: &str, kind: WatcherType) -> bool {
+        if !self.has(conn, path, kind) {
+            return false;
+        }
+        let (data, child) = modes_of(kind);
+        self.data.remove(conn, path, data);
+        self.child.remove(conn, path, child);
+        self.forget_if_gone(conn, path);
+        true
+    }
+
+    /// The connection is gone, and its watches with it.
+    pub(crate) fn remove_conn(&mut self, conn: ConnId) {
+        for path in self.by_conn.remove(&conn).unwrap_or_default() {
+            self.data.remove(conn, &path, Modes::ANY);
+            self.child.remove(conn, &path, Modes::ANY);
+        }
+    }
+
+    fn forget_if_gone(&mut self, conn: ConnId, path: &str) {
+        if self.has(conn, path, WatcherType::Any) {
+            return;
+        }
+        if let Some(mine) = self.by_conn.get_mut(&conn) {
+            mine.remove(path);
+            if mine.is_empty() {
+                self.by_conn.remove(&conn);
+            }
+        }
+    }
+
+    /// Tells `send` of every event the change means, in the order clients must see them. The ACL is the one its
+    /// receiver needs READ on.
+    pub(crate) fn trigger(
+        &mut self,
+        change: &Change<'_>,
+        send: &mut dyn FnMut(ConnId, EventType, &str, &[Acl]),
+    ) {
+        if self.by_conn.is_empty() {
+            return;
+        }
+        let heard = self.data.fire(change.path);
+        for conn in &heard {
+            send(*conn, change.kind, change.path, change.acl);
+            self.forget_if_gone(*conn, change.path);
+        }
+        if change.kind == EventType::Deleted {
+            for conn in self.child.fire(change.path) {
+                // The deletion is told once, though both kinds of watches are used up.
+                if heard.binary_search(&conn).is_err() {
+                    send(conn, EventType::Deleted, change.path, change.acl);
+                }
+                self.forget_if_gone(conn, change.path);
+            }
+        }
+        if let Some((parent, acl)) = change.parent {
+            for conn in self.child.fire(parent) {
+                send(conn, EventType::ChildrenChanged, parent, acl);
+                self.forget_if_gone(conn, parent);
+            }
+        }
+    }
+
+    /// Entries of both tables.
+    pub(crate) fn len(&self) -> usize {
+        self.data.entries + self.child.entries
+    }
+
+    /// The data table: paths and the connections that watch them.
+    pub(crate) fn data_watches(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = ConnId>)> {
+        self.data.paths.iter().map(|(path, all)| (&**path, all.keys().copied()))
+    }
+}
+
+/// What a watcher type means in the data and in the child table.
+fn modes_of(kind: WatcherType) -> (Modes, Modes) {
+    match kind {
+        WatcherType::Children => (Modes::default(), Modes::STANDARD),
+        WatcherType::Data => (Modes::STANDARD, Modes::default()),
+        WatcherType::Any => (Modes::ANY, Modes::ANY),
+        WatcherType::Persistent => (Modes::PERSISTENT, Modes::PERSISTENT),
+        WatcherType::Recursive => (Modes::RECURSIVE, Modes::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: ConnId = ConnId(1);
+    const YOU: ConnId = ConnId(2);
+
+    fn fire(watches: &mut WatchManager, kind: EventType, path: &str) -> Vec<(u64, EventType, String)> {
+        let mut events = Vec::new();
+        let parent = path::split(path).filter(|_| kind != EventType::DataChanged);
+        let change =
+            Change { kind, path, acl: &[], parent: parent.map(|(parent, _)| (parent, &[][..])) };
+        watches.trigger(&change, &mut |conn, kind, path, _| {
+            events.push((conn.0, kind, path.to_owned()));
+        });
+        events
+    }
+
+    #[test]
+    fn a_deletion_is_told_once_and_uses_up_both_watches() {
+        let mut watches = WatchManager::default();
+        watches.add(ME, "/p/c", WatchKind::Data);
+        watches.add(ME, "/p/c", WatchKind::Children);
+        watches.add(YOU, "/p/c", WatchKind::Children);
+        watches.add(ME, "/p", WatchKind::Children);
+        let told = |conn, kind, path: &str| (conn, kind, path.to_owned());
+        assert_eq!(
+            fire(&mut watches, EventType::Deleted, "/p/c"),
+            [
+                told(1, EventType::Deleted, "/p/c"),
+                told(2, EventType::Deleted, "/p/c"),
+                told(1, EventType::ChildrenChanged, "/p"),
+            ]
+        );
+        assert_eq!(watches.len(), 0);
+        assert!(watches.by_conn.is_empty());
+    }
+
+    #[test]
+    fn a_recursive_watch_hears_of_everything_below_once_and_stays() {
+        let mut watches = WatchManager::default();
+        watches.add(ME, "/", WatchKind::Recursive);
+        watches.add(ME, "/a", WatchKind::Persistent);
+        watches.add(ME, "/a", WatchKind::Data);
+        let told = |kind, path: &str| (1, kind, path.to_owned());
+        for _ in 0..2 {
+            let events = fire(&mut watches, EventType::DataChanged, "/a");
+            assert_eq!(events, [told(EventType::DataChanged, "/a")]);
+        }
+        assert_eq!(
+            fire(&mut watches, EventType::Created, "/a/b"),
+            [told(EventType::Created, "/a/b"), told(EventType::ChildrenChanged, "/a")]
+        );
+        assert!(watches.has(ME, "/a", WatcherType::Persistent));
+        assert!(!watches.has(ME, "/a", WatcherType::Data));
+        watches.remove_conn(ME);
+        assert_eq!((watches.len(), watches.data.recursive, watches.child.entries), (0, 0, 0));
+    }
+
+    #[test]
+    fn removing_takes_only_what_was_named() {
+        let mut watches = WatchManager::default();
+        watches.add(ME, "/a", WatchKind::Data);
+        watches.add(ME, "/a", WatchKind::Recursive);
+        assert!(!watches.remove(ME, "/a", WatcherType::Children));
+        assert!(!watches.remove(YOU, "/a", WatcherType::Any));
+        assert!(watches.remove(ME, "/a", WatcherType::Recursive));
+        assert!(watches.has(ME, "/a", WatcherType::Any));
+        assert!(watches.remove(ME, "/a", WatcherType::Any));
+        assert!(watches.by_conn.is_empty());
+    }
+}
