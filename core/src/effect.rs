@@ -50,8 +50,6 @@ pub enum Timer {
     Room,
     /// Removal of old files.
     Purge,
-    /// Requests held back by the throttle.
-    Throttle,
 }
 
 /// One thing to do.

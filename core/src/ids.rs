@@ -25,13 +25,10 @@ impl Zxid {
         self.0 as u32
     }
 
-    /// The zxid that follows this one in the same epoch.
-    ///
-    /// # Panics
-    /// When the counter is used up; a server leaves its epoch long before.
+    /// The zxid that follows this one. A leader must leave its epoch before the counter is used up; a standalone
+    /// server goes on into the next one, as in Java.
     #[must_use]
     pub fn next(self) -> Self {
-        assert!(self.counter() != u32::MAX, "epoch of {self} has no zxid left");
         Self(self.0 + 1)
     }
 }

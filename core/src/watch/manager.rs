@@ -220,7 +220,9 @@ impl WatchManager {
     }
 
     /// The data table: paths and the connections that watch them.
-    pub(crate) fn data_watches(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = ConnId>)> {
+    pub(crate) fn data_watches(
+        &self,
+    ) -> impl Iterator<Item = (&str, impl Iterator<Item = ConnId>)> {
         self.data.paths.iter().map(|(path, all)| (&**path, all.keys().copied()))
     }
 }
@@ -243,7 +245,11 @@ mod tests {
     const ME: ConnId = ConnId(1);
     const YOU: ConnId = ConnId(2);
 
-    fn fire(watches: &mut WatchManager, kind: EventType, path: &str) -> Vec<(u64, EventType, String)> {
+    fn fire(
+        watches: &mut WatchManager,
+        kind: EventType,
+        path: &str,
+    ) -> Vec<(u64, EventType, String)> {
         let mut events = Vec::new();
         let parent = path::split(path).filter(|_| kind != EventType::DataChanged);
         let change =

@@ -1,0 +1,15 @@
+//! The txn log on disk: its records, its files, and how a server comes back from them. Does no I/O: bytes come
+//! in as they were read, and go out as they shall be written.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod names;
+mod record;
+mod scan;
+mod tail;
+
+pub(crate) use names::{log_name, logs_to_replay, purgeable, snapshot_candidates, snapshot_name};
+pub(crate) use record::{FILE_HEADER_LEN, RECORD_OVERHEAD, encode_file_header, encode_record};
+pub(crate) use scan::{Record, Scanner, Verdict};

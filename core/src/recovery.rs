@@ -1,0 +1,443 @@
+//! From the files of a stopped server to the tree it had: the newest whole snapshot, then the logs behind it (storage
+//! §1.3 to §1.7, §5.3). Guesses nothing: what it cannot read it names, with a remedy, and stops.
+
+use crate::config::Config;
+use crate::effect::{FileId, FilePlace, Milestone};
+use crate::ids::{SessionId, Zxid};
+use crate::journal::{Record, Scanner, Verdict, logs_to_replay, snapshot_candidates};
+use crate::server::Listing;
+use crate::snapshot::{Flaw, Item, Next, SnapshotReader};
+use crate::tree::DataTree;
+use crate::wire::{Acl, Txn};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+/// What recovery came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Recovered {
+    pub(crate) tree: DataTree,
+    pub(crate) sessions: BTreeMap<SessionId, i32>,
+    pub(crate) zxid: Zxid,
+    /// Label of the snapshot it began with.
+    pub(crate) snapshot: Option<Zxid>,
+    /// A torn tail to cut off: everything from that offset on.
+    pub(crate) cut: Option<(FileId, u64)>,
+    /// Logs that never came to be.
+    pub(crate) remove: Vec<FileId>,
+    pub(crate) digest_mismatches: u64,
+}
+
+/// Why the files cannot be used, for a person at 3 a.m.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Corruption {
+    what: String,
+    remedy: &'static str,
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. {}", self.what, self.remedy)
+    }
+}
+
+/// Reads the files one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Recovery {
+    files: Vec<FilePlace>,
+    lengths: Vec<u64>,
+    record_max: u32,
+    trust_empty: bool,
+    allow_gaps: bool,
+    seed: u64,
+    emulate_353: bool,
+    stage: Stage,
+    /// Snapshots not tried yet, newest first.
+    snapshots: VecDeque<(usize, Zxid)>,
+    /// One of those tried was there, whole in length, but damaged.
+    damaged_snapshot: bool,
+    state: State,
+    milestones: Vec<Milestone>,
+}
+
+/// What has been read so far.
+#[derive(Clone, Debug)]
+struct State {
+    tree: DataTree,
+    sessions: BTreeMap<SessionId, i32>,
+    acls: BTreeMap<i64, Arc<[Acl]>>,
+    zxid: Zxid,
+    snapshot: Option<(FileId, Zxid)>,
+    /// The snapshot's own digest holds from this zxid on.
+    digest_from: Option<(Zxid, u64)>,
+    mismatches: u64,
+    replayed: u64,
+    cut: Option<(FileId, u64)>,
+    remove: Vec<FileId>,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    Snapshot { file: FileId, label: Zxid, reader: Box<SnapshotReader>, at: u64 },
+    Logs { left: VecDeque<usize>, now: Option<LogInHand> },
+    Done,
+    Failed(Corruption),
+}
+
+#[derive(Clone, Debug)]
+struct LogInHand {
+    file: FileId,
+    scanner: Box<Scanner>,
+    at: u64,
+}
+
+/// Bytes asked for at a time.
+const CHUNK: u32 = 1 << 20;
+
+impl Recovery {
+    pub(crate) fn new(listing: &Listing, config: &Config, seed: u64) -> Self {
+        let files: Vec<FilePlace> = listing.files.iter().map(|(place, _)| place.clone()).collect();
+        let snapshots = snapshot_candidates(&files).into();
+        let mut recovery = Self {
+            lengths: listing.files.iter().map(|(_, len)| *len).collect(),
+            record_max: config.record_max(),
+            trust_empty: config.storage.trust_empty_snapshot,
+            allow_gaps: config.storage.allow_gaps,
+            seed,
+            emulate_353: config.emulate_353_ttl,
+            stage: Stage::Done,
+            snapshots,
+            damaged_snapshot: false,
+            state: State::empty(DataTree::new(seed, config.emulate_353_ttl)),
+            milestones: Vec::new(),
+            files,
+        };
+        recovery.try_next_snapshot();
+        recovery
+    }
+
+    pub(crate) fn take_milestones(&mut self) -> Vec<Milestone> {
+        std::mem::take(&mut self.milestones)
+    }
+
+    /// The outcome, once.
+    pub(crate) fn take_outcome(&mut self) -> Option<Result<Box<Recovered>, Corruption>> {
+        match &self.stage {
+            Stage::Snapshot { .. } | Stage::Logs { .. } => None,
+            Stage::Failed(corruption) => Some(Err(corruption.clone())),
+            Stage::Done => {
+                let empty = State::empty(DataTree::without_nodes(0, false));
+                let state = std::mem::replace(&mut self.state, empty);
+                Some(Ok(Box::new(Recovered {
+                    tree: state.tree,
+                    sessions: state.sessions,
+                    zxid: state.zxid,
+                    snapshot: state.snapshot.map(|(_, label)| label),
+                    cut: state.cut,
+                    remove: state.remove,
+                    digest_mismatches: state.mismatches,
+                })))
+            }
+        }
+    }
+
+    /// What to read next.
+    pub(crate) fn next_read(&self) -> Option<(FileId, u64, u32)> {
+        match &self.stage {
+            Stage::Snapshot { file, at, .. } => Some((*file, *at, CHUNK)),
+            Stage::Logs { now: Some(log), .. } => Some((log.file, log.at, CHUNK)),
+            Stage::Logs { now: None, .. } | Stage::Done | Stage::Failed(_) => None,
+        }
+    }
+
+    /// What was asked for, or less at the end of the file.
+    pub(crate) fn on_read(&mut self, bytes: &[u8]) {
+        let last = bytes.len() < CHUNK as usize;
+        match &mut self.stage {
+            Stage::Snapshot { .. } => self.on_snapshot_bytes(bytes, last),
+            Stage::Logs { now: Some(log), .. } => {
+                log.at += bytes.len() as u64;
+                log.scanner.feed(bytes);
+                if last {
+                    log.scanner.end();
+                }
+                self.replay();
+            }
+            Stage::Logs { now: None, .. } | Stage::Done | Stage::Failed(_) => {}
+        }
+    }
+
+    /// The system would not read it. A snapshot has older ones behind it; a log has nothing.
+    pub(crate) fn on_read_failed(&mut self, error: &str) {
+        match &self.stage {
+            Stage::Snapshot { file, .. } => {
+                self.milestones.push(Milestone::SnapshotSkipped { file: *file });
+                self.damaged_snapshot = true;
+                self.try_next_snapshot();
+            }
+            Stage::Logs { now: Some(log), .. } => {
+                let what = format!("{} cannot be read: {error}", self.name(log.file));
+                self.fail(
+                    what,
+                    "Make it readable for the user the server runs as, or look at the disk",
+                );
+            }
+            Stage::Logs { now: None, .. } | Stage::Done | Stage::Failed(_) => {}
+        }
+    }
+
+    fn name(&self, file: FileId) -> &str {
+        self.files.get(file.0 as usize).map_or("?", |place| &place.name)
+    }
+
+    fn fail(&mut self, what: String, remedy: &'static str) {
+        self.stage = Stage::Failed(Corruption { what, remedy });
+    }
+
+    /// Begins with the next older snapshot, from nothing: a failed attempt leaves nothing behind.
+    fn try_next_snapshot(&mut self) {
+        if let Some((at, label)) = self.snapshots.pop_front() {
+            let file = FileId(at as u32);
+            let reader = Box::new(SnapshotReader::new(self.record_max));
+            self.stage = Stage::Snapshot { file, label, reader, at: 0 };
+            self.state = State::empty(DataTree::without_nodes(self.seed, self.emulate_353));
+            return;
+        }
+        self.state = State::empty(DataTree::new(self.seed, self.emulate_353));
+        if self.damaged_snapshot {
+            self.fail(
+                "Not able to find valid snapshots: every one of them is damaged".into(),
+                "Restore the data directory from a backup. If the logs go back to log.1, the snapshots can be moved \
+                 away and snapshot.trust.empty=true set for one start",
+            );
+            return;
+        }
+        let logs = logs_to_replay(&self.files, Zxid(0));
+        if !logs.is_empty() && !self.trust_empty {
+            self.fail(
+                "No snapshot found, but there are log entries. Something is broken!".into(),
+                "Restore the missing snapshots (look into dataDir: is it the right one?). If there never was one, as \
+                 in directories of ZooKeeper before 3.5, set snapshot.trust.empty=true for one start",
+            );
+            return;
+        }
+        self.start_logs(Zxid(0));
+    }
+
+    fn on_snapshot_bytes(&mut self, bytes: &[u8], last: bool) {
+        let Stage::Snapshot { file, label, reader, at } = &mut self.stage else { return };
+        let (file, label) = (*file, *label);
+        *at += bytes.len() as u64;
+        reader.feed(bytes);
+        if last {
+            reader.end();
+        }
+        loop {
+            match reader.next() {
+                Ok(Next::NeedsMore) => return,
+                Ok(Next::Done(trailer)) => {
+                    self.state.digest_from = trailer.digest;
+                    return self.on_snapshot_loaded(file, label);
+                }
+                Ok(Next::Item(item)) => {
+                    if self.state.load(item).is_err() {
+                        self.damaged_snapshot = true;
+                        break;
+                    }
+                }
+                Err(flaw) => {
+                    self.damaged_snapshot |= !matches!(flaw, Flaw::Truncated { .. });
+                    break;
+                }
+            }
+        }
+        self.milestones.push(Milestone::SnapshotSkipped { file });
+        self.try_next_snapshot();
+    }
+
+    fn on_snapshot_loaded(&mut self, file: FileId, label: Zxid) {
+        let state = &mut self.state;
+        if let Some((zxid, digest)) = state.digest_from {
+            if zxid.0 <= 0 || zxid < label {
+                state.digest_from = None;
+            } else if zxid == label {
+                state.digest_from = None;
+                state.check_digest(zxid, digest, &mut self.milestones);
+            }
+        }
+        state.tree.set_up_quotas();
+        state.zxid = label;
+        state.snapshot = Some((file, label));
+        self.start_logs(Zxid(label.0 + 1));
+    }
+
+    fn start_logs(&mut self, start: Zxid) {
+        self.state.acls.clear();
+        let left = logs_to_replay(&self.files, start).into_iter().map(|(at, _)| at).collect();
+        self.stage = Stage::Logs { left, now: None };
+        self.next_log();
+    }
+
+    fn next_log(&mut self) {
+        let Stage::Logs { left, now } = &mut self.stage else { return };
+        let Some(at) = left.pop_front() else {
+            let State { snapshot, replayed, zxid, .. } = self.state;
+            let snapshot = snapshot.map(|(file, _)| file);
+            self.milestones.push(Milestone::Recovered { snapshot, replayed, zxid });
+            self.stage = Stage::Done;
+            return;
+        };
+        let scanner = Box::new(Scanner::new(self.record_max, self.state.zxid));
+        *now = Some(LogInHand { file: FileId(at as u32), scanner, at: 0 });
+    }
+
+    fn replay(&mut self) {
+        let Stage::Logs { left, now: Some(log) } = &mut self.stage else { return };
+        let (file, is_last) = (log.file, left.is_empty());
+        while let Some(record) = log.scanner.next() {
+            if let Err(after) = self.state.replay(&record, self.allow_gaps, &mut self.milestones) {
+                let (name, at) = (self.name(file).to_owned(), record.at);
+                let zxid = record.header.zxid;
+                self.fail(
+                    format!(
+                        "{name} at offset {at}: {zxid} is not the next proposal of {after}: what lies between is \
+                         missing"
+                    ),
+                    "Look for a log file that was moved or removed. If the missing writes are known to be lost, set \
+                     test.allowDiscontinuousProposals=true for one start",
+                );
+                return;
+            }
+        }
+        let Some(verdict) = log.scanner.verdict() else { return };
+        match verdict {
+            Verdict::Clean { .. } => self.next_log(),
+            Verdict::Torn { at, .. } => {
+                // Behind a torn tail an older server began a new file; whether anything is missing between them,
+                // the zxids say.
+                if is_last {
+                    self.milestones.push(Milestone::TornTail { file, at });
+                    self.state.cut = Some((file, at));
+                }
+                self.next_log();
+            }
+            Verdict::Unborn { .. } if is_last => {
+                self.milestones.push(Milestone::EmptyLogRemoved { file });
+                self.state.remove.push(file);
+                self.next_log();
+            }
+            Verdict::Unborn { .. } => {
+                let what = format!("{} has no header, but newer logs follow it", self.name(file));
+                self.fail(what, LOG_REMEDY);
+            }
+            Verdict::Damaged { at, what } => {
+                let length = self.lengths.get(file.0 as usize).copied().unwrap_or(0);
+                let what = format!(
+                    "{} ({length} bytes) is damaged at offset {at}: {what}",
+                    self.name(file)
+                );
+                self.fail(what, LOG_REMEDY);
+            }
+        }
+    }
+}
+
+/// What to do about a damaged log.
+const LOG_REMEDY: &str = "Nothing was changed. What follows that place may have been acknowledged to clients: restore \
+    the file from a backup or another server. Only if its loss is accepted, move the newer logs away and cut this one \
+    there (truncate -s OFFSET FILE)";
+
+impl State {
+    fn empty(tree: DataTree) -> Self {
+        Self {
+            tree,
+            sessions: BTreeMap::new(),
+            acls: BTreeMap::new(),
+            zxid: Zxid::ZERO,
+            snapshot: None,
+            digest_from: None,
+            mismatches: 0,
+            replayed: 0,
+            cut: None,
+            remove: Vec::new(),
+        }
+    }
+
+    /// Takes one item of a snapshot; `Err` when it does not fit to those before it.
+    fn load(&mut self, item: Item<'_>) -> Result<(), ()> {
+        match item {
+            Item::Session { id, timeout_ms } => {
+                self.sessions.insert(id, timeout_ms);
+            }
+            Item::Acl { id, list } => {
+                self.acls.insert(id, list.into());
+            }
+            Item::Node { path, data, acl, stat } => {
+                let nobody: Arc<[Acl]> = Arc::from([Acl::world(crate::wire::Perms(0))]);
+                let list = match acl {
+                    -1 => None,
+                    id => Some(self.acls.get(&id).cloned().unwrap_or(nobody)),
+                };
+                return self.tree.load(&path, data.map(Arc::from), list.as_ref(), stat);
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies one record of a log. `Err` is the zxid it should have followed.
+    fn replay(
+        &mut self,
+        record: &Record,
+        allow_gaps: bool,
+        milestones: &mut Vec<Milestone>,
+    ) -> Result<(), Zxid> {
+        let zxid = record.header.zxid;
+        // The front of the first log is older than the snapshot; a stray copy of a log, or Java's second error record
+        // of one zxid, says nothing new either.
+        if zxid <= self.zxid {
+            return Ok(());
+        }
+        let follows = zxid.0 == self.zxid.0 + 1 || zxid.epoch() > self.zxid.epoch();
+        if !follows && !allow_gaps {
+            return Err(self.zxid);
+        }
+        match &record.txn {
+            Txn::CreateSession { timeout_ms } => {
+                self.sessions.insert(record.header.session, *timeout_ms);
+            }
+            Txn::CloseSession { .. } => {
+                self.sessions.remove(&record.header.session);
+            }
+            _ => {}
+        }
+        self.tree.apply(&record.header, &record.txn, &mut |_| {});
+        self.zxid = zxid;
+        self.replayed += 1;
+        match self.digest_from {
+            Some((from, digest)) if zxid >= from => {
+                self.digest_from = None;
+                if zxid == from {
+                    self.check_digest(zxid, digest, milestones);
+                }
+            }
+            Some(_) => {}
+            None => {
+                if let Some(digest) = record.digest {
+                    self.check_digest(zxid, digest, milestones);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares digests. A difference is reported, never fatal: Java writes other digests for names that are not
+    /// ASCII, depending on its locale (storage §2.8).
+    fn check_digest(&mut self, zxid: Zxid, digest: u64, milestones: &mut Vec<Milestone>) {
+        if self.tree.digest() != digest {
+            if self.mismatches == 0 {
+                milestones.push(Milestone::DigestMismatch { zxid });
+            }
+            self.mismatches += 1;
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Connections of this server's clients: what each has sent that waits, and what it has been answered. No protocol.
+
+use crate::effect::DropReason;
+use crate::ids::{ConnId, SessionId, Xid, Zxid};
+use crate::status::Summary;
+use crate::time::{Instant, Now};
+use crate::tree::Identity;
+use crate::wire::OpCode;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ConnState {
+    /// Its connect request has not come.
+    Handshake,
+    /// Its session is being created.
+    Opening,
+    /// It serves its session.
+    Up,
+    /// It is told to go; whatever it still sends is ignored.
+    Closing,
+}
+
+/// A request that has its place in the session's order and no answer yet.
+#[derive(Clone, Debug)]
+pub(super) enum Waiting {
+    /// Answered when its txn is applied; `done` holds an answer that must not leave yet.
+    Write { zxid: Zxid, xid: Xid, since: Instant, done: Option<Vec<u8>> },
+    /// Executed when all before it are answered, by the identities the connection had when it came.
+    Read { frame: Box<[u8]>, identities: usize, since: Instant },
+    /// Nothing of this session goes on before that zxid is applied.
+    Barrier { upto: Zxid },
+    /// An answer that only waits for its turn.
+    Answer { xid: Xid, err: i32, zxid: Option<Zxid>, then_close: Option<DropReason> },
+}
+
+/// One client connection.
+#[derive(Clone, Debug)]
+pub(super) struct Conn {
+    pub(super) addr: IpAddr,
+    pub(super) port: u16,
+    pub(super) secure: bool,
+    /// Only ever grows.
+    pub(super) ids: Vec<Identity>,
+    pub(super) state: ConnState,
+    pub(super) session: SessionId,
+    /// What the connect request said of read-only mode; decides the form of the response.
+    pub(super) read_only: Option<bool>,
+    pub(super) queue: VecDeque<Waiting>,
+    /// Frames that may not be taken in yet, and when they came.
+    pub(super) inbox: VecDeque<(Instant, Box<[u8]>)>,
+    /// Is it in the queue of those that wait to be taken in?
+    pub(super) blocked: bool,
+    pub(super) paused: bool,
+    pub(super) out: Vec<u8>,
+    /// Bytes ever put into `out`.
+    pub(super) produced: u64,
+    /// Bytes the socket has taken.
+    pub(super) sent: u64,
+    /// Bytes of watch events among those not taken.
+    pub(super) events_unsent: u64,
+    pub(super) close: Option<DropReason>,
+    pub(super) figures: ConnFigures,
+}
+
+/// What `cons` shows of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct ConnFigures {
+    pub(super) established: Now,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    pub(super) last_op: Option<OpCode>,
+    pub(super) last_xid: Xid,
+    pub(super) last_zxid: Zxid,
+    pub(super) last_response: Instant,
+    pub(super) last_latency_ms: u64,
+    pub(super) latency_ms: Summary,
+}
+
+impl Conn {
+    pub(super) fn new(addr: IpAddr, port: u16, secure: bool, ids: Vec<Identity>, now: Now) -> Self {
+        Self {
+            addr,
+            port,
+            secure,
+            ids,
+            state: ConnState::Handshake,
+            session: SessionId::NONE,
+            read_only: None,
+            queue: VecDeque::new(),
+            inbox: VecDeque::new(),
+            blocked: false,
+            paused: false,
+            out: Vec::new(),
+            produced: 0,
+            sent: 0,
+            events_unsent: 0,
+            close: None,
+            figures: ConnFigures {
+                established: now,
+                received: 0,
+                sent: 0,
+                last_op: None,
+                last_xid: Xid(0),
+                last_zxid: Zxid::ZERO,
+                last_response: Instant::default(),
+                last_latency_ms: 0,
+                latency_ms: Summary::default(),
+            },
+        }
+    }
+
+    /// Reply bytes the client has not taken.
+    pub(super) fn unsent(&self) -> u64 {
+        self.produced - self.sent
+    }
+
+    /// Adds an identity once.
+    pub(super) fn prove(&mut self, identity: Identity) {
+        if !self.ids.contains(&identity) {
+            self.ids.push(identity);
+        }
+    }
+}
+
+/// All connections, and those with something to send or waiting to be taken in.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Clients {
+    pub(super) conns: BTreeMap<ConnId, Conn>,
+    /// Have bytes in `out`, or are to be closed, since the last turn.
+    pub(super) dirty: Vec<ConnId>,
+    /// Have frames in their inbox, oldest first.
+    pub(super) blocked: VecDeque<ConnId>,
+    /// Unsent bytes of all connections.
+    pub(super) unsent: u64,
+    /// Requests taken in and not answered.
+    pub(super) outstanding: u64,
+    /// Frames ever put into an output.
+    pub(super) frames_sent: u64,
+}
+
+impl Clients {
+    /// Gives access to a connection's output, and counts what is put there.
+    pub(super) fn write(&mut self, id: ConnId, put: impl FnOnce(&[Identity], &mut Vec<u8>)) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if conn.out.is_empty() && conn.close.is_none() {
+            self.dirty.push(id);
+        }
+        let before = conn.out.len();
+        put(&conn.ids, &mut conn.out);
+        let more = (conn.out.len() - before) as u64;
+        conn.produced += more;
+        self.unsent += more;
+        conn.figures.sent += 1;
+        self.frames_sent += 1;
+    }
+
+    /// The connection ends when its replies are out.
+    pub(super) fn close(&mut self, id: ConnId, why: DropReason) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if conn.out.is_empty() && conn.close.is_none() {
+            self.dirty.push(id);
+        }
+        conn.close.get_or_insert(why);
+        conn.state = ConnState::Closing;
+        self.outstanding -= conn.queue.len() as u64;
+        conn.queue.clear();
+        conn.inbox.clear();
+    }
+
+    /// Forgets a connection.
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<Conn> {
+        let conn = self.conns.remove(&id)?;
+        self.unsent -= conn.unsent();
+        self.outstanding -= conn.queue.len() as u64;
+        Some(conn)
+    }
+
+    /// A request takes its place in the order of its session.
+    pub(super) fn enqueue(&mut self, id: ConnId, waiting: Waiting) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.queue.push_back(waiting);
+            self.outstanding += 1;
+        }
+    }
+
+    /// The request at the head of the order is answered.
+    pub(super) fn dequeue(&mut self, id: ConnId) -> Option<Waiting> {
+        let waiting = self.conns.get_mut(&id)?.queue.pop_front()?;
+        self.outstanding -= 1;
+        Some(waiting)
+    }
+}

@@ -1,0 +1,438 @@
+//! The way of a write: prepare, log, durable, commit, apply, reply. And the order in which replies leave.
+
+use super::Server;
+use super::clients::{ConnState, Waiting};
+use super::intake::bare_reply;
+use super::journal::{Claim, Durable, Room};
+use super::read::Reading;
+use crate::effect::{DropReason, Milestone};
+use crate::ids::{ConnId, SessionId, Xid, Zxid};
+use crate::time::Instant;
+use crate::tree::{Identity, Outcome, identities_grant};
+use crate::txn::{Asker, Prep};
+use crate::watch::WatchKind;
+use crate::wire::{
+    CreateKind, ErrorCode, EventType, MultiResult, OpCode, Perms, Reader, Request, RequestHeader,
+    SetWatches, Txn, TxnHeader, WatchMode, Writer, begin_frame, end_frame, write_event,
+    write_header,
+};
+
+/// A txn in the log that is not committed yet.
+#[derive(Clone, Debug)]
+pub(super) struct Proposal {
+    header: TxnHeader,
+    txn: Txn,
+    /// The tree's digest when it is applied.
+    digest: u64,
+    /// Log bytes that have to be durable.
+    end: u64,
+    origin: Option<ConnId>,
+}
+
+/// What is to become a txn.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work<'a> {
+    Request(&'a Request<'a>),
+    OpenSession { timeout_ms: i32 },
+    Expire,
+    Reap { path: &'a str },
+}
+
+/// Why nothing was proposed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refused {
+    /// Room in the log is on its way.
+    Awaited,
+    /// The disk is full.
+    Lacking,
+}
+
+impl Server {
+    /// Gives a write its zxid and puts it in the log. A write that is not allowed becomes an error txn, which takes a
+    /// zxid like any other. On `Err` nothing has changed.
+    pub(super) fn propose(
+        &mut self,
+        origin: Option<ConnId>,
+        session: SessionId,
+        cxid: Xid,
+        claim: Claim,
+        work: Work<'_>,
+    ) -> Result<Zxid, Refused> {
+        self.roll_if_due();
+        if !self.journal.has_file() || self.snapshot_first {
+            return Err(match self.journal.no_room() {
+                true => Refused::Lacking,
+                false => Refused::Awaited,
+            });
+        }
+        let zxid = self.zxid_proposed.next();
+        let header = TxnHeader { session, cxid, zxid, time_ms: self.now.wall_ms };
+        self.outstanding.start_draft();
+        let ids: &[Identity] =
+            origin.and_then(|id| self.clients.conns.get(&id)).map_or(&[], |conn| &conn.ids);
+        let mut prep = Prep {
+            config: &self.config,
+            tree: &self.tree,
+            outstanding: &mut self.outstanding,
+            asker: Asker { session, ids },
+            zxid,
+            time_ms: header.time_ms,
+        };
+        let mut txn = match work {
+            Work::Request(request) => prep.request(request).unwrap_or_else(error_txn),
+            Work::OpenSession { timeout_ms } => Txn::CreateSession { timeout_ms },
+            Work::Expire => prep.close_session(session),
+            Work::Reap { path } => {
+                prep.reap(path).unwrap_or_else(|| error_txn(ErrorCode::NotEmpty))
+            }
+        };
+        let mut digest = self.outstanding.digest();
+        let mut room = self.journal.append(&header, &txn, digest, claim);
+        if room == Room::TooLong {
+            // Learners and Java servers could not read it back (storage §2.1).
+            self.outstanding.drop_draft();
+            self.outstanding.start_draft();
+            txn = error_txn(ErrorCode::BadArguments);
+            digest = self.outstanding.digest();
+            room = self.journal.append(&header, &txn, digest, claim);
+        }
+        match room {
+            Room::Enough => {}
+            Room::Awaited | Room::Lacking | Room::TooLong => {
+                self.outstanding.drop_draft();
+                let lacking = room == Room::Lacking;
+                return Err(if lacking { Refused::Lacking } else { Refused::Awaited });
+            }
+        }
+        self.outstanding.keep();
+        self.zxid_proposed = zxid;
+        let end = self.journal.appended();
+        self.proposals.push_back(Proposal { header, txn, digest, end, origin });
+        Ok(zxid)
+    }
+
+    /// Commits what is durable, in zxid order. Alone, durable here is durable on a quorum.
+    pub(super) fn commit(&mut self, durable: Durable) {
+        while let Some(proposal) =
+            self.proposals.pop_front_if(|next| self.journal.is_durable(next.end, durable))
+        {
+            self.apply(proposal);
+        }
+    }
+
+    fn apply(&mut self, proposal: Proposal) {
+        let Proposal { header, txn, digest, origin, .. } = proposal;
+        let zxid = header.zxid;
+        assert!(zxid == self.zxid_applied.next(), "{zxid} does not follow {}", self.zxid_applied);
+        let Self { tree, watches, clients, config, figures, .. } = self;
+        let outcome = tree.apply(&header, &txn, &mut |change| {
+            watches.trigger(&change, &mut |conn, kind, path, acl| {
+                let Some(to) = clients.conns.get_mut(&conn) else { return };
+                if identities_grant(&config.auth, acl, &to.ids, Perms::READ) {
+                    to.events_unsent += 32 + path.len() as u64;
+                    figures.events[kind.number() as usize - 1] += 1;
+                    clients.write(conn, |_, out| write_event(out, zxid, kind, path));
+                }
+            });
+        });
+        // The digest went to disk before the change was made: if they differ, one of them is wrong, and replies
+        // and log would tell different stories from here on.
+        if txn.has_digest() {
+            let now = self.tree.digest();
+            assert!(now == digest, "{zxid}: tree digest {now:x}, but the log says {digest:x}");
+        }
+        self.zxid_applied = zxid;
+        self.figures.committed += 1;
+        self.outstanding.forget(zxid);
+        if zxid.0 % 128 == 0 {
+            self.digests.push_back((zxid, self.tree.digest()));
+            if self.digests.len() > 1024 {
+                self.digests.pop_front();
+            }
+        }
+        match &txn {
+            Txn::CreateSession { timeout_ms } => {
+                self.sessions_applied.insert(header.session, *timeout_ms);
+                let (session, timeout_ms) = (header.session, *timeout_ms);
+                self.report(Milestone::SessionOpened { session, timeout_ms });
+            }
+            Txn::CloseSession { .. } => self.on_session_closed(header.session, origin),
+            _ => {}
+        }
+        if let Some(id) = origin {
+            self.reply_to_write(id, &header, &txn, &outcome);
+        }
+        while let Some((_, id)) = self.barriers.pop_front_if(|(upto, _)| *upto <= zxid) {
+            self.pump(id);
+        }
+    }
+
+    fn on_session_closed(&mut self, session: SessionId, origin: Option<ConnId>) {
+        self.sessions_applied.remove(&session);
+        let conn = self.tracker.remove(session).and_then(|tracked| tracked.conn);
+        self.report(match origin {
+            Some(_) => Milestone::SessionClosed { session },
+            None => Milestone::SessionExpired { session },
+        });
+        // The one who asked gets an answer first.
+        if let Some(conn) = conn.filter(|conn| Some(*conn) != origin) {
+            self.drop_conn(conn, DropReason::SessionEnded);
+        }
+    }
+
+    fn reply_to_write(&mut self, id: ConnId, header: &TxnHeader, txn: &Txn, outcome: &Outcome) {
+        let Some(conn) = self.clients.conns.get_mut(&id) else { return };
+        if conn.state == ConnState::Closing {
+            return;
+        }
+        if let Txn::CreateSession { timeout_ms } = txn {
+            assert!(conn.state == ConnState::Opening, "{id} was opening {}", header.session);
+            self.clients.dequeue(id);
+            self.welcome(id, header.session, *timeout_ms);
+            return;
+        }
+        let zxid = header.zxid;
+        let is_it =
+            |waiting: &Waiting| matches!(waiting, Waiting::Write { zxid: z, .. } if *z == zxid);
+        let place = conn.queue.iter().position(is_it);
+        let place = place.unwrap_or_else(|| panic!("{id} does not wait for {zxid}, which it sent"));
+        if place > 0 {
+            let mut reply = Vec::new();
+            encode_reply(header.cxid, zxid, txn, outcome, &mut reply);
+            if let Some(Waiting::Write { done, .. }) = conn.queue.get_mut(place) {
+                *done = Some(reply);
+            }
+        } else if let Some(Waiting::Write { since, .. }) = self.clients.dequeue(id) {
+            self.clients.write(id, |_, out| encode_reply(header.cxid, zxid, txn, outcome, out));
+            self.answered(id, since, true);
+        }
+        if matches!(txn, Txn::CloseSession { .. }) {
+            self.drop_conn(id, DropReason::SessionEnded);
+        } else {
+            self.pump(id);
+        }
+    }
+
+    /// Lets go of everything at the head of the connection's order that can be answered.
+    pub(super) fn pump(&mut self, id: ConnId) {
+        loop {
+            let Some(conn) = self.clients.conns.get_mut(&id) else { return };
+            let over_budget = conn.unsent() > self.config.limits.output_budget;
+            let may_go = match conn.queue.front() {
+                None | Some(Waiting::Write { done: None, .. }) => false,
+                Some(Waiting::Barrier { upto }) => *upto <= self.zxid_applied,
+                // A client that does not read its answers gets no more of them; `Sent` brings us back here.
+                Some(Waiting::Read { .. }) => !over_budget,
+                Some(Waiting::Write { .. } | Waiting::Answer { .. }) => true,
+            };
+            if !may_go {
+                return;
+            }
+            let Some(waiting) = self.clients.dequeue(id) else { return };
+            match waiting {
+                Waiting::Barrier { .. } => {}
+                Waiting::Read { frame, identities, since } => {
+                    self.execute_read(id, since, &frame, identities);
+                }
+                Waiting::Write { done, since, .. } => {
+                    let mut reply = done.unwrap_or_default();
+                    // Replies sent meanwhile show later zxids, and a client must never see it go back.
+                    reply[8..16].copy_from_slice(&self.zxid_applied.0.to_be_bytes());
+                    self.clients.write(id, |_, out| out.extend_from_slice(&reply));
+                    self.answered(id, since, true);
+                }
+                Waiting::Answer { xid, err, zxid, then_close } => {
+                    let zxid = zxid.unwrap_or(self.zxid_applied);
+                    self.clients.write(id, |_, out| bare_reply(xid, zxid, err, out));
+                    if let Some(why) = then_close {
+                        self.drop_conn(id, why);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Executes a read at the head of its session's order.
+    pub(super) fn execute_read(
+        &mut self,
+        id: ConnId,
+        since: Instant,
+        frame: &[u8],
+        identities: usize,
+    ) {
+        let mut r = Reader::new(frame);
+        let Ok(RequestHeader { xid, kind }) = RequestHeader::decode(&mut r) else { return };
+        let op = OpCode::from_number(kind).expect("only known reads are kept");
+        let request = Request::decode(op, &mut r);
+        let xid = if op == OpCode::Ping { Xid::PING } else { xid };
+        let bare = |server: &mut Self, err: Option<ErrorCode>| {
+            let zxid = server.zxid_applied;
+            let err = err.map_or(0, ErrorCode::number);
+            server.clients.write(id, |_, out| bare_reply(xid, zxid, err, out));
+        };
+        match &request {
+            Err(_) => bare(self, Some(ErrorCode::MarshallingError)),
+            Ok(Request::SetWatches(watches) | Request::SetWatches2(watches)) => {
+                self.set_watches(id, watches);
+                bare(self, None);
+            }
+            Ok(Request::CheckWatches { path, kind }) => {
+                let has = self.watches.has(id, path.as_deref().unwrap_or(""), *kind);
+                bare(self, (!has).then_some(ErrorCode::NoWatcher));
+            }
+            Ok(Request::RemoveWatches { path, kind }) => {
+                let had = self.watches.remove(id, path.as_deref().unwrap_or(""), *kind);
+                bare(self, (!had).then_some(ErrorCode::NoWatcher));
+            }
+            Ok(Request::AddWatch { path, mode }) => {
+                let kind = match mode {
+                    WatchMode::Persistent => WatchKind::Persistent,
+                    WatchMode::Recursive => WatchKind::Recursive,
+                };
+                self.watches.add(id, path.as_deref().unwrap_or(""), kind);
+                let zxid = self.zxid_applied;
+                self.clients.write(id, |_, out| {
+                    let start = begin_frame(out);
+                    let mut w = Writer::new(out);
+                    write_header(&mut w, xid, zxid, 0);
+                    // An ErrorResponse; without it Java clients read behind the end.
+                    w.int(0);
+                    end_frame(out, start);
+                });
+            }
+            Ok(Request::MultiReadOfWrites) => {
+                let zxid = self.zxid_applied;
+                self.clients.write(id, |_, out| {
+                    let start = begin_frame(out);
+                    let mut w = Writer::new(out);
+                    write_header(&mut w, xid, zxid, ErrorCode::MarshallingError.number());
+                    MultiResult::encode_end(&mut w);
+                    end_frame(out, start);
+                });
+            }
+            Ok(request) => self.answer_from_tree(id, xid, request, identities),
+        }
+        self.answered(id, since, false);
+    }
+
+    fn answer_from_tree(&mut self, id: ConnId, xid: Xid, request: &Request<'_>, identities: usize) {
+        let Some(session) = self.clients.conns.get(&id).map(|conn| conn.session) else { return };
+        let Self { tree, config, clients, zxid_applied, watches, .. } = self;
+        let mut wanted = None;
+        clients.write(id, |ids, out| {
+            let ids = &ids[..identities.min(ids.len())];
+            let zxid = *zxid_applied;
+            let reading = Reading { auth: &config.auth, tree, session, ids, zxid };
+            wanted = reading.answer(xid, request, out);
+        });
+        if let Some((path, kind)) = wanted {
+            watches.add(id, path, kind);
+        }
+    }
+
+    /// Watches of a client that comes back: told at once what it missed, registered otherwise (client protocol
+    /// §3.12.5).
+    fn set_watches(&mut self, id: ConnId, request: &SetWatches<'_>) {
+        let since = request.relative_zxid;
+        let missed = |server: &mut Self, kind: EventType, path: &str| {
+            server.clients.write(id, |_, out| write_event(out, Zxid(-1), kind, path));
+        };
+        for path in &request.data {
+            match self.tree.get(path).map(|node| node.persisted().mzxid) {
+                None => missed(self, EventType::Deleted, path),
+                Some(mzxid) if mzxid > since => missed(self, EventType::DataChanged, path),
+                Some(_) => self.watches.add(id, path, WatchKind::Data),
+            }
+        }
+        for path in &request.exist {
+            match self.tree.get(path) {
+                Some(_) => missed(self, EventType::Created, path),
+                None => self.watches.add(id, path, WatchKind::Data),
+            }
+        }
+        for path in &request.child {
+            match self.tree.get(path).map(|node| node.persisted().pzxid) {
+                None => missed(self, EventType::Deleted, path),
+                Some(pzxid) if pzxid > since => missed(self, EventType::ChildrenChanged, path),
+                Some(_) => self.watches.add(id, path, WatchKind::Children),
+            }
+        }
+        for path in &request.persistent {
+            self.watches.add(id, path, WatchKind::Persistent);
+        }
+        for path in &request.recursive {
+            self.watches.add(id, path, WatchKind::Recursive);
+        }
+    }
+
+    fn answered(&mut self, id: ConnId, since: Instant, is_write: bool) {
+        let ms = self.now.mono.since(since) / 1000;
+        self.figures.latency_ms.add(ms);
+        match is_write {
+            true => self.figures.update_ms.add(ms),
+            false => self.figures.read_ms.add(ms),
+        }
+        if let Some(conn) = self.clients.conns.get_mut(&id) {
+            conn.figures.last_zxid = self.zxid_applied;
+            conn.figures.last_response = self.now.mono;
+            conn.figures.last_latency_ms = ms;
+            conn.figures.latency_ms.add(ms);
+        }
+    }
+}
+
+fn error_txn(code: ErrorCode) -> Txn {
+    Txn::Error { code: code.number() }
+}
+
+/// The reply to a write, from what it became and what came of it.
+fn encode_reply(xid: Xid, zxid: Zxid, txn: &Txn, outcome: &Outcome, out: &mut Vec<u8>) {
+    let start = begin_frame(out);
+    let mut w = Writer::new(out);
+    // The multi as a whole succeeds even when its operations do not.
+    let err = match txn {
+        Txn::Multi(_) => 0,
+        Txn::Error { code } => *code,
+        _ => outcome.error.map_or(0, ErrorCode::number),
+    };
+    write_header(&mut w, xid, zxid, err);
+    if let (Txn::Multi(parts), 0) = (txn, err) {
+        let failed = outcome.error.is_some();
+        for (part, outcome) in parts.iter().zip(&outcome.parts) {
+            let result = match failed {
+                true => MultiResult::Failed(outcome.error),
+                false => result_of(part, outcome),
+            };
+            result.encode(&mut w);
+        }
+        MultiResult::encode_end(&mut w);
+    } else if err == 0 {
+        match result_of(txn, outcome) {
+            MultiResult::Path(path) => w.string(path),
+            MultiResult::PathStat(path, stat) => {
+                w.string(path);
+                stat.encode(&mut w);
+            }
+            MultiResult::Stat(stat) => stat.encode(&mut w),
+            _ => {}
+        }
+    }
+    end_frame(out, start);
+}
+
+fn result_of<'a>(txn: &'a Txn, outcome: &Outcome) -> MultiResult<'a> {
+    let stat = outcome.stat.unwrap_or_default();
+    match txn {
+        Txn::Create { path, kind: CreateKind::Plain { with_stat: false, .. }, .. } => {
+            MultiResult::Path(path)
+        }
+        Txn::Create { path, .. } => MultiResult::PathStat(path, stat),
+        Txn::SetData { .. } | Txn::SetAcl { .. } => MultiResult::Stat(stat),
+        Txn::Check { .. } => MultiResult::Checked,
+        Txn::Delete { .. }
+        | Txn::Multi(_)
+        | Txn::CreateSession { .. }
+        | Txn::CloseSession { .. }
+        | Txn::Error { .. } => MultiResult::Deleted,
+    }
+}

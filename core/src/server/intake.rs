@@ -1,0 +1,504 @@
+//! Frame → typed request → its place in the session's order. Finds the session and its identities; changes no znode.
+
+use super::Server;
+use super::clients::{ConnState, Waiting};
+use super::commit::{Refused, Work};
+use super::journal::Claim;
+use crate::effect::{DropReason, Effect, Milestone, Refusal};
+use crate::ids::{ConnId, SessionId, Xid, Zxid};
+use crate::time::Instant;
+use crate::tree::Identity;
+use crate::wire::{
+    ConnectRequest, ConnectResponse, ErrorCode, OpCode, Reader, Request, RequestHeader, Writer,
+    begin_frame, end_frame, write_header,
+};
+use base64::Engine as _;
+use sha1::Digest as _;
+
+/// Was a frame taken in, or must it wait in its connection's inbox?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Taken {
+    Yes,
+    NotYet,
+}
+
+impl Server {
+    /// Whole frames of a client, in order.
+    pub(super) fn on_requests(&mut self, id: ConnId, bytes: &[u8]) {
+        let mut r = Reader::new(bytes);
+        while !r.rest().is_empty() {
+            let Ok(Some(frame)) = r.buffer() else {
+                self.drop_conn(id, DropReason::BadFrame);
+                return;
+            };
+            let Some(conn) = self.clients.conns.get_mut(&id) else { return };
+            conn.figures.received += 1;
+            self.figures.packets_received += 1;
+            self.figures.bytes_received += frame.len() as u64 + 4;
+            let since = self.now.mono;
+            if !conn.inbox.is_empty() || self.take(id, since, frame) == Taken::NotYet {
+                self.hold(id, since, frame);
+            }
+        }
+    }
+
+    /// The frame waits, and with it everything the client sends from now on.
+    fn hold(&mut self, id: ConnId, since: Instant, frame: &[u8]) {
+        let Some(conn) = self.clients.conns.get_mut(&id) else { return };
+        conn.inbox.push_back((since, frame.into()));
+        if !conn.blocked {
+            conn.blocked = true;
+            self.clients.blocked.push_back(id);
+        }
+        if !conn.paused {
+            conn.paused = true;
+            self.effects.push(Effect::Pause { conn: id });
+        }
+    }
+
+    /// Takes in what waited, as far as it goes: the connection that waited longest first.
+    pub(super) fn take_in_held(&mut self) {
+        for _ in 0..self.clients.blocked.len() {
+            let Some(id) = self.clients.blocked.pop_front() else { return };
+            while let Some(conn) = self.clients.conns.get_mut(&id) {
+                conn.blocked = false;
+                let Some((since, frame)) = conn.inbox.pop_front() else {
+                    if conn.paused && conn.state != ConnState::Closing {
+                        conn.paused = false;
+                        self.effects.push(Effect::Resume { conn: id });
+                    }
+                    break;
+                };
+                if self.take(id, since, &frame) == Taken::NotYet {
+                    if let Some(conn) = self.clients.conns.get_mut(&id) {
+                        conn.inbox.push_front((since, frame));
+                        conn.blocked = true;
+                        self.clients.blocked.push_back(id);
+                    }
+                    break;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, id: ConnId, since: Instant, frame: &[u8]) -> Taken {
+        let Some(conn) = self.clients.conns.get(&id) else { return Taken::Yes };
+        match conn.state {
+            ConnState::Handshake => self.on_connect(id, frame),
+            ConnState::Opening => Taken::NotYet,
+            ConnState::Up => self.on_request(id, since, frame),
+            ConnState::Closing => Taken::Yes,
+        }
+    }
+
+    /// The first frame of a connection (client protocol §1.4), its tests in Java's order.
+    fn on_connect(&mut self, id: ConnId, frame: &[u8]) -> Taken {
+        let Ok(request) = ConnectRequest::decode(frame) else {
+            self.drop_conn(id, DropReason::BadHandshake);
+            return Taken::Yes;
+        };
+        if !self.is_serving() {
+            self.drop_conn(id, DropReason::NotServing);
+            return Taken::Yes;
+        }
+        if !self.tokens.take(&self.config.limits, self.now.mono) {
+            self.drop_conn(id, DropReason::Throttled);
+            return Taken::Yes;
+        }
+        if request.last_zxid_seen > self.zxid_applied {
+            let (session, why) = (request.session, Refusal::ClientAhead);
+            self.report(Milestone::SessionRefused { session, why });
+            self.drop_conn(id, DropReason::NotServing);
+            return Taken::Yes;
+        }
+        let (min, max) = (self.config.timeout_min(), self.config.timeout_max());
+        let timeout_ms = request.timeout_ms.max(min).min(max);
+        self.figures.connection_requests += 1;
+        if request.session == SessionId::NONE {
+            return self.open_session(id, timeout_ms, request.read_only);
+        }
+        self.resume_session(id, &request, timeout_ms);
+        Taken::Yes
+    }
+
+    fn open_session(&mut self, id: ConnId, timeout_ms: i32, read_only: Option<bool>) -> Taken {
+        while self.tracker.get(self.next_session).is_some()
+            || self.sessions_applied.contains_key(&self.next_session)
+        {
+            self.next_session = self.next_session.next();
+        }
+        let session = self.next_session;
+        let work = Work::OpenSession { timeout_ms };
+        match self.propose(Some(id), session, Xid(0), Claim::Session, work) {
+            Ok(zxid) => {
+                self.next_session = session.next();
+                self.tracker.add(session, timeout_ms, self.listening());
+                self.tracker.attach(session, Some(id));
+                if let Some(conn) = self.clients.conns.get_mut(&id) {
+                    conn.session = session;
+                    conn.read_only = read_only;
+                    conn.state = ConnState::Opening;
+                }
+                let since = self.now.mono;
+                let waiting = Waiting::Write { zxid, xid: Xid(0), since, done: None };
+                self.clients.enqueue(id, waiting);
+                Taken::Yes
+            }
+            Err(Refused::Awaited) => Taken::NotYet,
+            Err(Refused::Lacking) => {
+                self.drop_conn(id, DropReason::NotServing);
+                Taken::Yes
+            }
+        }
+    }
+
+    fn resume_session(&mut self, id: ConnId, request: &ConnectRequest<'_>, timeout_ms: i32) {
+        let session = request.session;
+        // The password comes first: who knows only an id must not be able to cut its owner off.
+        let refusal = if request.password != session.password() {
+            Some(Refusal::WrongPassword)
+        } else if self.tracker.get(session).is_none_or(|tracked| tracked.closing) {
+            Some(Refusal::Unknown)
+        } else {
+            None
+        };
+        if let Some(why) = refusal {
+            self.report(Milestone::SessionRefused { session, why });
+            let response = ConnectResponse::refused(request.read_only);
+            self.clients.write(id, |_, out| response.encode(out));
+            self.drop_conn(id, DropReason::SessionEnded);
+            return;
+        }
+        if let Some(old) = self.tracker.get(session).and_then(|tracked| tracked.conn) {
+            self.drop_conn(old, DropReason::Replaced);
+        }
+        self.tracker.resume(session, timeout_ms, self.listening());
+        self.tracker.attach(session, Some(id));
+        self.figures.revalidated += 1;
+        self.report(Milestone::SessionResumed { session, timeout_ms });
+        if let Some(conn) = self.clients.conns.get_mut(&id) {
+            conn.session = session;
+            conn.read_only = request.read_only;
+        }
+        self.welcome(id, session, timeout_ms);
+        // What the session sent through its former connection may still be in flight.
+        if self.zxid_proposed > self.zxid_applied {
+            self.wait_for_proposals(id);
+        }
+    }
+
+    /// The session is there: the client may begin.
+    pub(super) fn welcome(&mut self, id: ConnId, session: SessionId, timeout_ms: i32) {
+        let Some(conn) = self.clients.conns.get_mut(&id) else { return };
+        conn.state = ConnState::Up;
+        let read_only = conn.read_only.map(|_| false);
+        let password = session.password();
+        let response = ConnectResponse { timeout_ms, session, password, read_only };
+        self.clients.write(id, |_, out| response.encode(out));
+    }
+
+    fn wait_for_proposals(&mut self, id: ConnId) {
+        let upto = self.zxid_proposed;
+        self.clients.enqueue(id, Waiting::Barrier { upto });
+        self.barriers.push_back((upto, id));
+    }
+
+    fn on_request(&mut self, id: ConnId, since: Instant, frame: &[u8]) -> Taken {
+        let mut r = Reader::new(frame);
+        let Ok(header) = RequestHeader::decode(&mut r) else {
+            self.drop_conn(id, DropReason::BadFrame);
+            return Taken::Yes;
+        };
+        let op = OpCode::from_number(header.kind).filter(|op| is_for_clients(*op));
+        let Some(conn) = self.clients.conns.get_mut(&id) else { return Taken::Yes };
+        let session = conn.session;
+        conn.figures.last_op = op;
+        conn.figures.last_xid = header.xid;
+        let heard = self.listening();
+        self.tracker.touch(session, heard);
+        let Some(op) = op else {
+            let then_close = Some(DropReason::UnknownOperation { kind: header.kind });
+            let err = ErrorCode::Unimplemented.number();
+            let zxid = Some(Zxid(-1));
+            return self.answer(id, Waiting::Answer { xid: header.xid, err, zxid, then_close });
+        };
+        match op {
+            OpCode::Auth => return self.on_auth(id, header.xid, &mut r),
+            OpCode::Sasl => return self.on_sasl(id, header.xid, &mut r),
+            _ if !self.is_authenticated_enough(id) => {
+                let then_close = Some(DropReason::AuthRequired);
+                let err = ErrorCode::SessionClosedRequireSaslAuth.number();
+                let zxid = Some(Zxid::ZERO);
+                return self.answer(id, Waiting::Answer { xid: header.xid, err, zxid, then_close });
+            }
+            _ => {}
+        }
+        if self.is_too_large(frame.len()) {
+            self.figures.large_rejected += 1;
+            self.drop_conn(id, DropReason::TooLarge);
+            return Taken::Yes;
+        }
+        if self.must_wait(id, op) {
+            return Taken::NotYet;
+        }
+        if self.waited_too_long(op, since) {
+            self.figures.throttled_ops += 1;
+            return self.refuse(id, header.xid, ErrorCode::ThrottledOp);
+        }
+        if self.tracker.get(session).is_none_or(|tracked| tracked.closing) {
+            return self.refuse(id, header.xid, ErrorCode::SessionExpired);
+        }
+        if is_write(op) {
+            return self.on_write(id, since, header.xid, op, &mut r);
+        }
+        let idle = self.clients.conns.get(&id).is_some_and(|conn| conn.queue.is_empty());
+        let sync_waits = op == OpCode::Sync && self.zxid_proposed > self.zxid_applied;
+        if idle && !sync_waits {
+            self.execute_read(id, since, frame, usize::MAX);
+            return Taken::Yes;
+        }
+        if sync_waits {
+            self.wait_for_proposals(id);
+        }
+        let identities = self.clients.conns.get(&id).map_or(0, |conn| conn.ids.len());
+        self.answer(id, Waiting::Read { frame: frame.into(), identities, since })
+    }
+
+    fn on_write(
+        &mut self,
+        id: ConnId,
+        since: Instant,
+        xid: Xid,
+        op: OpCode,
+        r: &mut Reader<'_>,
+    ) -> Taken {
+        let Ok(request) = Request::decode(op, r) else {
+            return self.refuse(id, xid, ErrorCode::MarshallingError);
+        };
+        let Some(conn) = self.clients.conns.get(&id) else { return Taken::Yes };
+        let session = conn.session;
+        let claim = match op {
+            OpCode::CloseSession | OpCode::Delete => Claim::Release,
+            _ => Claim::Ordinary,
+        };
+        match self.propose(Some(id), session, xid, claim, Work::Request(&request)) {
+            Ok(zxid) => {
+                if op == OpCode::CloseSession {
+                    self.tracker.start_closing(session);
+                }
+                self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None });
+                Taken::Yes
+            }
+            Err(Refused::Awaited) => Taken::NotYet,
+            Err(Refused::Lacking) => self.refuse(id, xid, ErrorCode::SystemError),
+        }
+    }
+
+    /// Refuses a request in its turn.
+    fn refuse(&mut self, id: ConnId, xid: Xid, code: ErrorCode) -> Taken {
+        let err = code.number();
+        self.answer(id, Waiting::Answer { xid, err, zxid: None, then_close: None })
+    }
+
+    fn answer(&mut self, id: ConnId, waiting: Waiting) -> Taken {
+        self.clients.enqueue(id, waiting);
+        self.pump(id);
+        Taken::Yes
+    }
+
+    /// Is there a limit that this request has to respect?
+    fn must_wait(&self, id: ConnId, op: OpCode) -> bool {
+        let limits = &self.config.limits;
+        let Some(conn) = self.clients.conns.get(&id) else { return false };
+        let releases = matches!(op, OpCode::CloseSession | OpCode::Delete | OpCode::Ping);
+        if conn.unsent() > limits.output_budget {
+            return true;
+        }
+        if self.clients.unsent > limits.output_total && !releases {
+            return true;
+        }
+        let throttled = limits.throttle_max_requests > 0
+            && self.clients.outstanding >= u64::from(limits.throttle_max_requests);
+        let crowded = self.clients.outstanding >= u64::from(limits.outstanding_max);
+        (crowded && !conn.queue.is_empty()) || throttled
+    }
+
+    /// Would a large request exceed what large requests may occupy on their way to the disk?
+    fn is_too_large(&self, len: usize) -> bool {
+        let limits = &self.config.limits;
+        limits.large_request_threshold.is_some_and(|least| len > least as usize)
+            && self.journal.in_flight() + len as u64 > limits.large_request_max_bytes
+    }
+
+    fn waited_too_long(&self, op: OpCode, since: Instant) -> bool {
+        let wait_ms = u64::from(self.config.limits.throttled_op_wait_ms);
+        wait_ms > 0
+            && self.now.mono.since(since) > wait_ms * 1000
+            && !matches!(op, OpCode::Ping | OpCode::CloseSession)
+    }
+
+    fn is_authenticated_enough(&self, id: ConnId) -> bool {
+        let enforced = &self.config.auth.enforced_schemes;
+        enforced.is_empty()
+            || self.clients.conns.get(&id).is_some_and(|conn| {
+                conn.ids.iter().any(|proven| enforced.iter().any(|s| **s == *proven.scheme))
+            })
+    }
+
+    /// Out of band: answered at once, and whatever is received after it sees the new identity.
+    fn on_auth(&mut self, id: ConnId, xid: Xid, r: &mut Reader<'_>) -> Taken {
+        let Ok(Request::Auth { scheme, auth }) = Request::decode(OpCode::Auth, r) else {
+            self.drop_conn(id, DropReason::BadFrame);
+            return Taken::Yes;
+        };
+        let proven = self.prove(id, scheme.as_deref().unwrap_or(""), auth);
+        let err = if proven { 0 } else { ErrorCode::AuthFailed.number() };
+        self.clients.write(id, |_, out| bare_reply(xid, Zxid::ZERO, err, out));
+        if !proven {
+            self.figures.auth_failed += 1;
+            self.drop_conn(id, DropReason::AuthFailed);
+        }
+        Taken::Yes
+    }
+
+    fn prove(&mut self, id: ConnId, scheme: &str, auth: Option<&[u8]>) -> bool {
+        let config = &self.config.auth;
+        let Some(conn) = self.clients.conns.get_mut(&id) else { return false };
+        match (scheme, auth) {
+            ("ip", _) => true,
+            ("x509", _) => conn.ids.iter().any(|proven| &*proven.scheme == "x509"),
+            ("ensemble", Some(name)) => {
+                config.ensemble_names.iter().any(|known| known.as_bytes() == name)
+            }
+            ("digest", Some(secret)) if !config.digest_disabled => {
+                let identity = digest_identity(secret);
+                if config.super_digest.as_deref() == Some(&*identity.id) {
+                    conn.prove(Identity::new("super", ""));
+                }
+                conn.prove(identity);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// No SASL login is configured: the client is told so by a null token and goes on without.
+    fn on_sasl(&mut self, id: ConnId, xid: Xid, r: &mut Reader<'_>) -> Taken {
+        let Ok(Request::Sasl { token: Some(_) }) = Request::decode(OpCode::Sasl, r) else {
+            self.drop_conn(id, DropReason::BadFrame);
+            return Taken::Yes;
+        };
+        self.clients.write(id, |_, out| {
+            let start = begin_frame(out);
+            let mut w = Writer::new(out);
+            write_header(&mut w, xid, Zxid::ZERO, 0);
+            w.buffer(None);
+            end_frame(out, start);
+        });
+        Taken::Yes
+    }
+
+    /// Cuts a client off once its replies are out; its watches go at once.
+    pub(super) fn drop_conn(&mut self, id: ConnId, why: DropReason) {
+        let Some(conn) = self.clients.conns.get(&id) else { return };
+        if conn.state == ConnState::Closing {
+            return;
+        }
+        let session = conn.session;
+        self.clients.close(id, why);
+        self.detach(id, session);
+        self.report(Milestone::ConnDropped { conn: id, why });
+    }
+
+    /// The connection serves its session no more.
+    pub(super) fn detach(&mut self, id: ConnId, session: SessionId) {
+        self.watches.remove_conn(id);
+        self.figures.conns_dropped += 1;
+        if self.tracker.get(session).is_some_and(|tracked| tracked.conn == Some(id)) {
+            self.tracker.attach(session, None);
+        }
+    }
+}
+
+/// A reply without a body.
+pub(super) fn bare_reply(xid: Xid, zxid: Zxid, err: i32, out: &mut Vec<u8>) {
+    let start = begin_frame(out);
+    write_header(&mut Writer::new(out), xid, zxid, err);
+    end_frame(out, start);
+}
+
+/// `user:password` → `user:BASE64(SHA1(user:password))`.
+fn digest_identity(secret: &[u8]) -> Identity {
+    let user = secret.split(|b| *b == b':').next().unwrap_or_default();
+    let hash = base64::engine::general_purpose::STANDARD.encode(sha1::Sha1::digest(secret));
+    Identity::new("digest", &format!("{}:{hash}", String::from_utf8_lossy(user)))
+}
+
+/// May a client send this operation? deleteContainer and createSession are the servers' own: Java takes them from
+/// anybody, without looking at ACL or session.
+fn is_for_clients(op: OpCode) -> bool {
+    !matches!(op, OpCode::Check | OpCode::Error | OpCode::DeleteContainer | OpCode::CreateSession)
+}
+
+/// Does this operation become a txn?
+fn is_write(op: OpCode) -> bool {
+    matches!(
+        op,
+        OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete
+            | OpCode::SetData
+            | OpCode::SetAcl
+            | OpCode::Multi
+            | OpCode::Reconfig
+            | OpCode::CloseSession
+    )
+}
+
+/// The token bucket for connect requests (client protocol §4.6).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tokens {
+    used: u32,
+    filled: Instant,
+}
+
+impl Tokens {
+    fn take(&mut self, limits: &crate::config::Limits, now: Instant) -> bool {
+        if limits.connection_tokens == 0 {
+            return true;
+        }
+        let fill_us = u64::from(limits.connection_fill_ms.max(1)) * 1000;
+        let fills = now.since(self.filled) / fill_us;
+        self.filled = Instant(self.filled.0 + fills * fill_us);
+        let filled = fills.saturating_mul(u64::from(limits.connection_fill_count));
+        self.used = u64::from(self.used).saturating_sub(filled) as u32;
+        if self.used >= limits.connection_tokens {
+            return false;
+        }
+        self.used += 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_that_of_java() {
+        let id = digest_identity(b"super:test");
+        assert_eq!(&*id.id, "super:D/InIHSb7yEEbrWz8b9l71RjZJU=");
+    }
+
+    #[test]
+    fn the_bucket_fills_with_time() {
+        let limits = crate::config::Limits { connection_tokens: 2, ..Default::default() };
+        let mut tokens = Tokens::default();
+        let at = |ms| Instant::from_ms(ms);
+        let taken: Vec<bool> =
+            [0, 0, 0, 1, 1].map(|ms| tokens.take(&limits, at(ms))).into_iter().collect();
+        assert_eq!(taken, [true, true, false, true, false]);
+    }
+}

@@ -1,0 +1,290 @@
+//! The txn log as it is being written: turns records into device operations. Performs none.
+//!
+//! Room comes before promise: a record is only put where zeros are durable already. A new log file is prepared under
+//! another name, with its header, and gets its name by a rename, so that no `log.*` file is ever without a header.
+
+use crate::config::Config;
+use crate::effect::{Dir, Effect, FileId, FilePlace, Span};
+use crate::ids::Zxid;
+use crate::journal::{FILE_HEADER_LEN, encode_file_header, encode_record, log_name};
+use crate::wire::{Txn, TxnHeader};
+
+/// The log file being appended to.
+#[derive(Clone, Debug)]
+struct Segment {
+    file: FileId,
+    at: u64,
+    reserved: u64,
+    asked: u64,
+}
+
+/// The next log file, in the making.
+#[derive(Clone, Debug)]
+enum Spare {
+    Missing,
+    Asked { file: FileId },
+    Ready { file: FileId, reserved: u64 },
+}
+
+/// How much room a txn must leave untouched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Claim {
+    /// Client writes stay out of the held reserve.
+    Ordinary,
+    /// Sessions may be opened from half of it: reading needs one.
+    Session,
+    /// Closing sessions and deletes may use all of it.
+    Release,
+}
+
+/// Is there room for a record?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Room {
+    Enough,
+    /// Not yet; it has been asked for.
+    Awaited,
+    /// The disk is full.
+    Lacking,
+    /// A record that long could not be read again.
+    TooLong,
+}
+
+/// Every log byte below this is on disk. Only [`Journal::on_durable`] makes one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Durable(u64);
+
+/// The log being written.
+#[derive(Clone, Debug)]
+pub(super) struct Journal {
+    current: Option<Segment>,
+    spare: Spare,
+    spares_made: u32,
+    branch: u32,
+    /// Bytes of records appended since the server started.
+    appended: u64,
+    durable: u64,
+    fsynced: u64,
+    /// Bytes of this turn.
+    pub(super) buf: Vec<u8>,
+    /// Where `buf`'s tail goes, while records are still being added to it.
+    open: Option<(FileId, u64, usize)>,
+    ops: Vec<Effect>,
+    no_room: bool,
+    step: u64,
+    held: u64,
+    record_max: u32,
+    /// Records in the current file.
+    records: u32,
+}
+
+impl Journal {
+    pub(super) fn new(config: &Config, spares_made: u32) -> Self {
+        // A record of the greatest length must fit behind the held reserve.
+        let step = config.storage.reserve_step.max(3 * u64::from(config.record_max()));
+        Self {
+            current: None,
+            spare: Spare::Missing,
+            spares_made,
+            branch: 0,
+            appended: 0,
+            durable: 0,
+            fsynced: 0,
+            buf: Vec::new(),
+            open: None,
+            ops: Vec::new(),
+            no_room: false,
+            step,
+            held: config.storage.held_reserve.min(step / 8),
+            record_max: config.record_max(),
+            records: 0,
+        }
+    }
+
+    /// The place of a log file.
+    pub(super) fn place_of(zxid: Zxid) -> FilePlace {
+        FilePlace { dir: Dir::Log, name: log_name(zxid) }
+    }
+
+    pub(super) fn no_room(&self) -> bool {
+        self.no_room
+    }
+
+    pub(super) fn appended(&self) -> u64 {
+        self.appended
+    }
+
+    /// Bytes appended that are not durable yet.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.appended - self.durable
+    }
+
+    pub(super) fn is_durable(&self, upto: u64, durable: Durable) -> bool {
+        upto <= durable.0
+    }
+
+    /// Records since the current file was begun, and the file's length.
+    pub(super) fn since_roll(&self) -> (u32, u64) {
+        (self.records, self.current.as_ref().map_or(0, |segment| segment.at))
+    }
+
+    /// Asks for the next log file to be prepared, unless that is under way or the disk is full. `name` gives the file
+    /// its number.
+    pub(super) fn prepare_spare(&mut self, name: impl FnOnce(FilePlace) -> FileId) {
+        if self.no_room || !matches!(self.spare, Spare::Missing) {
+            return;
+        }
+        self.spares_made += 1;
+        let name_of_spare = format!("zoetrope-spare.{}", self.spares_made);
+        let file = name(FilePlace { dir: Dir::Log, name: name_of_spare });
+        self.spare = Spare::Asked { file };
+        self.ops.push(Effect::Reserve { file, upto: self.step });
+    }
+
+    /// Room was granted.
+    pub(super) fn on_reserved(&mut self, file: FileId, upto: u64) {
+        self.no_room = false;
+        match &mut self.current {
+            Some(segment) if segment.file == file => {
+                segment.reserved = segment.reserved.max(upto);
+                segment.asked = segment.reserved;
+                return;
+            }
+            Some(_) | None => {}
+        }
+        if matches!(self.spare, Spare::Asked { file: asked } if asked == file) {
+            self.close_span();
+            let start = self.buf.len();
+            encode_file_header(&mut self.buf);
+            let bytes = Span { start, len: FILE_HEADER_LEN };
+            self.ops.push(Effect::Append { file, at: 0, bytes });
+            // Says nothing new of the log: the header is durable before the rename, which comes later on the device.
+            self.ops.push(Effect::Fsync { file, branch: self.branch, upto: self.durable });
+            self.spare = Spare::Ready { file, reserved: upto };
+        }
+    }
+
+    /// Room was refused. The caller asks again with [`Self::ask_again`] after a while.
+    pub(super) fn on_no_room(&mut self, file: FileId) {
+        self.no_room = true;
+        if let Some(segment) = &mut self.current {
+            if segment.file == file {
+                segment.asked = segment.reserved;
+            }
+        }
+        if matches!(self.spare, Spare::Asked { file: asked } if asked == file) {
+            self.spare = Spare::Missing;
+        }
+    }
+
+    /// Asks for the room that was refused.
+    pub(super) fn ask_again(&mut self, name: impl FnOnce(FilePlace) -> FileId) {
+        self.no_room = false;
+        self.ask_ahead();
+        self.prepare_spare(name);
+    }
+
+    fn ask_ahead(&mut self) {
+        let Some(segment) = &mut self.current else { return };
+        let low = segment.reserved - segment.at < self.step / 2;
+        if low && segment.asked == segment.reserved && !self.no_room {
+            segment.asked = segment.reserved + self.step;
+            self.ops.push(Effect::Reserve { file: segment.file, upto: segment.asked });
+        }
+    }
+
+    /// Is the next file ready to take over?
+    pub(super) fn can_roll(&self) -> bool {
+        matches!(self.spare, Spare::Ready { .. })
+    }
+
+    /// From here on records go to a new file, whose first one is `zxid`.
+    pub(super) fn roll(&mut self, zxid: Zxid, name: impl FnOnce(FilePlace) -> FileId) -> FileId {
+        let Spare::Ready { file: from, reserved } = self.spare else {
+            panic!("a roll needs a spare file");
+        };
+        self.fsync();
+        let to = name(Self::place_of(zxid));
+        self.ops.push(Effect::Rename { from, to });
+        self.ops.push(Effect::FsyncDir);
+        let at = FILE_HEADER_LEN as u64;
+        self.current = Some(Segment { file: to, at, reserved, asked: reserved });
+        self.spare = Spare::Missing;
+        self.records = 0;
+        to
+    }
+
+    /// Is there a file to append to?
+    pub(super) fn has_file(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Appends a record unless there is no room for it, in which case nothing has changed.
+    pub(super) fn append(
+        &mut self,
+        header: &TxnHeader,
+        txn: &Txn,
+        digest: u64,
+        claim: Claim,
+    ) -> Room {
+        let Some(segment) = &mut self.current else {
+            return if self.no_room { Room::Lacking } else { Room::Awaited };
+        };
+        let start = self.buf.len();
+        let payload = encode_record(header, txn, Some(digest), &mut self.buf);
+        let len = (self.buf.len() - start) as u64;
+        if payload > self.record_max as usize {
+            self.buf.truncate(start);
+            return Room::TooLong;
+        }
+        let held = match claim {
+            Claim::Ordinary => self.held,
+            Claim::Session => self.held / 2,
+            Claim::Release => 0,
+        };
+        if segment.at + len + held > segment.reserved {
+            self.buf.truncate(start);
+            self.ask_ahead();
+            return if self.no_room { Room::Lacking } else { Room::Awaited };
+        }
+        if self.open.is_none() {
+            self.open = Some((segment.file, segment.at, start));
+        }
+        segment.at += len;
+        self.appended += len;
+        self.records += 1;
+        self.ask_ahead();
+        Room::Enough
+    }
+
+    fn close_span(&mut self) {
+        if let Some((file, at, start)) = self.open.take() {
+            let bytes = Span { start, len: self.buf.len() - start };
+            self.ops.push(Effect::Append { file, at, bytes });
+        }
+    }
+
+    fn fsync(&mut self) {
+        self.close_span();
+        if let (Some(segment), true) = (&self.current, self.fsynced < self.appended) {
+            let (file, branch, upto) = (segment.file, self.branch, self.appended);
+            self.ops.push(Effect::Fsync { file, branch, upto });
+            self.fsynced = self.appended;
+        }
+    }
+
+    /// Ends the turn: one append and one fsync for all records of it.
+    pub(super) fn take_ops(&mut self, effects: &mut Vec<Effect>) {
+        self.fsync();
+        effects.append(&mut self.ops);
+    }
+
+    /// The disk has the log up to there.
+    pub(super) fn on_durable(&mut self, branch: u32, upto: u64) -> Option<Durable> {
+        if branch != self.branch {
+            return None;
+        }
+        assert!(upto <= self.fsynced, "{upto} bytes durable, but only {} were to be", self.fsynced);
+        self.durable = self.durable.max(upto);
+        Some(Durable(self.durable))
+    }
+}

@@ -1,0 +1,418 @@
+//! The door: absorb facts, collect effects. Routes; what is to be done stands in the rooms below.
+//!
+//! * [`intake`]: frame → request → its place in the session's order.
+//! * [`commit`]: prepare → log → durable → apply → reply; the same path a leader's writes will take.
+//! * [`read`]: what is answered from the tree alone.
+//! * [`journal`]: the log as device operations.
+//! * [`upkeep`]: start, snapshots, expiry, purging, everything that a timer or a completion drives.
+//! * [`report`]: what operators may see.
+
+mod clients;
+mod commit;
+mod intake;
+mod journal;
+mod read;
+mod report;
+mod upkeep;
+
+use crate::config::Config;
+use crate::effect::{Effect, FileId, FilePlace, Milestone, Span, Timer};
+use crate::ids::{ConnId, SessionId, Zxid};
+use crate::input::{Command, Input};
+use crate::recovery::Recovery;
+use crate::session::SessionTracker;
+use crate::time::{Instant, Now};
+use crate::tree::{DataTree, Identity};
+use crate::txn::Outstanding;
+use crate::watch::WatchManager;
+use clients::{Clients, Conn};
+use commit::Proposal;
+use intake::Tokens;
+use journal::Journal;
+use report::Figures;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use upkeep::{Chance, SnapshotJob};
+
+/// What stands in the data directories when a server starts.
+#[derive(Clone, Default, Debug)]
+pub struct Listing {
+    /// Every file of both directories (once, if they are the same) with its length.
+    pub files: Vec<(FilePlace, u64)>,
+    /// `dataDir` and `dataLogDir` are the same.
+    pub same_dir: bool,
+}
+
+/// A ZooKeeper server as a value.
+#[derive(Clone, Debug)]
+pub struct Server {
+    config: Config,
+    now: Now,
+    /// Time this process stood still, which sessions are not judged by; µs.
+    stalled_us: u64,
+    chance: Chance,
+    /// Its files are being read. Without it, and not halted, the server serves.
+    recovery: Option<Box<Recovery>>,
+    reading: bool,
+    halted: Option<String>,
+    /// Every file there is or was, by its number.
+    files: Vec<FilePlace>,
+    /// Those that were removed.
+    gone: BTreeSet<FileId>,
+    /// Shutting down: nobody is let in.
+    draining: bool,
+
+    tree: DataTree,
+    /// Sessions as the applied txns say: what a snapshot holds.
+    sessions_applied: BTreeMap<SessionId, i32>,
+    zxid_applied: Zxid,
+    digests: VecDeque<(Zxid, u64)>,
+
+    outstanding: Outstanding,
+    proposals: VecDeque<Proposal>,
+    /// Never below `zxid_applied`; what lies between is in `proposals`, without a gap.
+    zxid_proposed: Zxid,
+    journal: Journal,
+
+    clients: Clients,
+    tracker: SessionTracker,
+    next_session: SessionId,
+    watches: WatchManager,
+    tokens: Tokens,
+    /// Connections whose order has a barrier, by the zxid that lifts it.
+    barriers: VecDeque<(Zxid, ConnId)>,
+
+    snapshot: Option<SnapshotJob>,
+    /// Something in the tree is in no log: nothing may be logged before a snapshot has it.
+    snapshot_first: bool,
+    roll_after: (u32, u64),
+
+    figures: Figures,
+    effects: Vec<Effect>,
+    out: Output,
+}
+
+/// What the last turn handed out.
+#[derive(Clone, Default, Debug)]
+struct Output {
+    effects: Vec<Effect>,
+    bytes: Vec<u8>,
+    /// Connections whose replies were handed out, and whether that was the last of them.
+    replied: Vec<(ConnId, bool)>,
+}
+
+/// What a server asks for in one turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'a> {
+    server: &'a Server,
+}
+
+impl<'a> Turn<'a> {
+    /// The effects, in order.
+    pub fn effects(&self) -> &'a [Effect] {
+        &self.server.out.effects
+    }
+
+    /// The bytes of a span of these effects.
+    pub fn bytes(&self, span: Span) -> &'a [u8] {
+        &self.server.out.bytes[span.start..span.start + span.len]
+    }
+
+    /// What [`Effect::Reply`] of this turn sends to `conn`.
+    pub fn reply(&self, conn: ConnId) -> &'a [u8] {
+        self.server.clients.conns.get(&conn).map_or(&[], |conn| &conn.out)
+    }
+
+    /// Where a file is.
+    pub fn place(&self, file: FileId) -> &'a FilePlace {
+        &self.server.files[file.0 as usize]
+    }
+
+    /// Why the server has stopped for good, with file, offset and remedy.
+    pub fn halted(&self) -> Option<&'a str> {
+        self.server.halted.as_deref()
+    }
+
+    /// The server that asks.
+    pub fn server(&self) -> &'a Server {
+        self.server
+    }
+}
+
+impl Server {
+    /// A server that begins to recover from the files of `listing`. `seed` is its only source of chance.
+    pub fn new(config: Config, seed: u64, now: Now, listing: Listing) -> Self {
+        let mut chance = Chance::new(seed);
+        let tree = DataTree::new(chance.draw(), config.emulate_353_ttl);
+        let recovery = Recovery::new(&listing, &config, chance.draw());
+        let files: Vec<FilePlace> = listing.files.into_iter().map(|(place, _)| place).collect();
+        let spares = upkeep::highest_spare(&files);
+        Self {
+            now,
+            stalled_us: 0,
+            recovery: Some(Box::new(recovery)),
+            reading: false,
+            halted: None,
+            files,
+            gone: BTreeSet::new(),
+            draining: false,
+            outstanding: Outstanding::new(tree.digest()),
+            tree,
+            sessions_applied: BTreeMap::new(),
+            zxid_applied: Zxid::ZERO,
+            digests: VecDeque::new(),
+            proposals: VecDeque::new(),
+            zxid_proposed: Zxid::ZERO,
+            journal: Journal::new(&config, spares),
+            clients: Clients::default(),
+            tracker: SessionTracker::new(config.tick_ms),
+            next_session: SessionId::seed(config.sid, now.wall_ms),
+            watches: WatchManager::default(),
+            tokens: Tokens::default(),
+            barriers: VecDeque::new(),
+            snapshot: None,
+            snapshot_first: false,
+            roll_after: (u32::MAX, u64::MAX),
+            figures: Figures::default(),
+            effects: Vec::new(),
+            out: Output::default(),
+            chance,
+            config,
+        }
+    }
+
+    /// Absorbs one fact.
+    pub fn input(&mut self, now: Now, input: &Input<'_>) {
+        self.let_go_of_output();
+        self.advance(now);
+        if self.halted.is_some() {
+            return;
+        }
+        match input {
+            Input::Opened { conn, addr, port, secure, identities } => {
+                self.on_opened(*conn, *addr, *port, *secure, identities);
+            }
+            Input::Requests { conn, bytes } => self.on_requests(*conn, bytes),
+            Input::Closed { conn } => self.on_closed(*conn),
+            Input::Sent { conn, upto } => self.on_sent(*conn, *upto),
+            Input::Reserved { file, upto } => self.on_reserved(*file, *upto),
+            Input::NoRoom { file } => self.on_no_room(*file),
+            Input::Durable { branch, upto } => {
+                if let Some(durable) = self.journal.on_durable(*branch, *upto) {
+                    self.commit(durable);
+                }
+            }
+            Input::SnapWritten { upto } => self.on_snapshot_written(*upto),
+            Input::SnapDurable { zxid } => self.on_snapshot_durable(*zxid),
+            Input::SnapFailed => self.on_snapshot_failed(),
+            Input::ReadDone { file, at, bytes } => self.on_read_done(*file, *at, bytes),
+            Input::ReadFailed { file, error } => self.on_read_failed(*file, error),
+            Input::Failed { device, error } => self.on_device_failed(*device, error),
+            Input::Timer { id } => self.on_timer(*id),
+            Input::Command(command) => self.on_command(*command),
+            // Alone, a server knows no peers: a link that comes up is a mistake of its other end.
+            Input::PeerUp { chan, .. } => self.effects.push(Effect::Disconnect { chan: *chan }),
+            Input::PeerFrames { .. }
+            | Input::PeerDown { .. }
+            | Input::PeerSent { .. }
+            | Input::EpochsDurable { .. } => {}
+        }
+    }
+
+    /// Ends a turn: collects what there is to do. Spans and replies stay valid until the next call of [`Self::input`].
+    pub fn effects(&mut self, now: Now) -> Turn<'_> {
+        self.let_go_of_output();
+        self.advance(now);
+        if self.halted.is_none() {
+            self.drive_recovery();
+            self.take_in_held();
+        }
+        self.journal.take_ops(&mut self.effects);
+        if self.halted.is_none() {
+            self.write_snapshot_slice();
+            self.check_invariants();
+        }
+        self.hand_out_replies();
+        std::mem::swap(&mut self.out.effects, &mut self.effects);
+        std::mem::swap(&mut self.out.bytes, &mut self.journal.buf);
+        Turn { server: self }
+    }
+
+    fn hand_out_replies(&mut self) {
+        for id in std::mem::take(&mut self.clients.dirty) {
+            let Some(conn) = self.clients.conns.get(&id) else { continue };
+            if !conn.out.is_empty() {
+                self.effects.push(Effect::Reply { conn: id });
+            }
+            if conn.close.is_some() {
+                self.effects.push(Effect::Close { conn: id });
+            } else if conn.events_unsent > self.config.limits.event_budget {
+                // Events cannot wait like replies do: whoever does not read them is cut off.
+                self.drop_conn(id, crate::effect::DropReason::SlowReader);
+                self.effects.push(Effect::Close { conn: id });
+            }
+            let last = self.clients.conns.get(&id).is_none_or(|conn| conn.close.is_some());
+            self.out.replied.push((id, last));
+        }
+        self.clients.dirty.clear();
+    }
+
+    /// What the last turn handed out is done with.
+    fn let_go_of_output(&mut self) {
+        for (id, last) in std::mem::take(&mut self.out.replied) {
+            if last {
+                self.clients.remove(id);
+            } else if let Some(conn) = self.clients.conns.get_mut(&id) {
+                conn.out.clear();
+                // A single long answer must not keep its memory for an idle connection.
+                conn.out.shrink_to(OUTPUT_KEPT);
+            }
+        }
+        self.out.effects.clear();
+        self.out.bytes.clear();
+        self.out.bytes.shrink_to(TURN_KEPT);
+    }
+
+    /// Moves the clock. A leap of more than a tick between two turns was our own stall: the session timers were not
+    /// looked at, so nobody could be heard.
+    fn advance(&mut self, now: Now) {
+        let gap_us = now.mono.since(self.now.mono);
+        if gap_us > u64::from(self.config.tick_ms) * 1000 && self.is_serving() {
+            self.stalled_us += gap_us;
+            self.report(Milestone::Stalled { us: gap_us });
+        }
+        self.now = Now { mono: now.mono.max(self.now.mono), wall_ms: now.wall_ms };
+    }
+
+    /// Time in which this server could hear its clients.
+    fn listening(&self) -> Instant {
+        Instant(self.now.mono.0 - self.stalled_us)
+    }
+
+    fn is_serving(&self) -> bool {
+        self.recovery.is_none() && self.halted.is_none() && !self.draining
+    }
+
+    fn report(&mut self, milestone: Milestone) {
+        self.effects.push(Effect::Report(milestone));
+    }
+
+    /// Gives a file its number.
+    fn name_file(files: &mut Vec<FilePlace>, place: FilePlace) -> FileId {
+        files.push(place);
+        FileId(files.len() as u32 - 1)
+    }
+
+    fn on_opened(
+        &mut self,
+        id: ConnId,
+        addr: IpAddr,
+        port: u16,
+        secure: bool,
+        identities: &[(&str, &str)],
+    ) {
+        let mut ids = vec![Identity::new("ip", &java_text(addr))];
+        ids.extend(identities.iter().map(|(scheme, id)| Identity::new(scheme, id)));
+        let conn = Conn::new(addr.to_canonical(), port, secure, ids, self.now);
+        let before = self.clients.conns.insert(id, conn);
+        assert!(before.is_none(), "connection {id} was opened twice");
+        if !self.is_serving() {
+            self.drop_conn(id, crate::effect::DropReason::NotServing);
+        }
+    }
+
+    fn on_closed(&mut self, id: ConnId) {
+        if let Some(conn) = self.clients.remove(id) {
+            if conn.close.is_none() {
+                self.detach(id, conn.session);
+            }
+        }
+    }
+
+    fn on_sent(&mut self, id: ConnId, upto: u64) {
+        let Some(conn) = self.clients.conns.get_mut(&id) else { return };
+        let before = conn.sent;
+        conn.sent = upto.clamp(conn.sent, conn.produced);
+        let taken = conn.sent - before;
+        conn.events_unsent = conn.events_unsent.saturating_sub(taken).min(conn.unsent());
+        self.clients.unsent -= taken;
+        self.pump(id);
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Snapshot => self.start_snapshot(),
+            Command::Purge => self.purge(),
+            Command::StepDown => {}
+            Command::ResetStats => self.figures.reset(),
+            Command::ResetConnStats => {
+                for conn in self.clients.conns.values_mut() {
+                    conn.figures.received = 0;
+                    conn.figures.sent = 0;
+                    conn.figures.latency_ms = Default::default();
+                }
+            }
+            Command::Drain => {
+                self.draining = true;
+                let all: Vec<ConnId> = self.clients.conns.keys().copied().collect();
+                for id in all {
+                    self.drop_conn(id, crate::effect::DropReason::NotServing);
+                }
+            }
+        }
+    }
+
+    fn on_timer(&mut self, id: Timer) {
+        match id {
+            Timer::Tick => self.on_tick(),
+            Timer::Containers => self.reap_containers(),
+            Timer::Room => self.ask_for_room_again(),
+            Timer::Purge => {
+                self.purge();
+                self.set_purge_timer();
+            }
+        }
+    }
+
+    /// What must be true after every turn.
+    fn check_invariants(&self) {
+        let in_flight = self.zxid_proposed.0 - self.zxid_applied.0;
+        assert!(
+            in_flight == self.proposals.len() as i64,
+            "{in_flight} zxids, but {} proposals in flight",
+            self.proposals.len()
+        );
+        assert!(
+            !self.proposals.is_empty() || self.outstanding.digest() == self.tree.digest(),
+            "nothing is in flight, but the digests of tree and outstanding changes differ"
+        );
+    }
+}
+
+/// Reply memory an idle connection may keep, bytes.
+const OUTPUT_KEPT: usize = 16 << 10;
+/// Memory of the turn's bytes that is kept, bytes.
+const TURN_KEPT: usize = 1 << 20;
+
+/// An address as Java prints it: IPv6 in full, without leading zeros.
+fn java_text(addr: IpAddr) -> String {
+    match addr.to_canonical() {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => {
+            let parts: Vec<String> = v6.segments().iter().map(|part| format!("{part:x}")).collect();
+            parts.join(":")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_look_as_in_java() {
+        let text = |addr: &str| java_text(addr.parse().unwrap());
+        assert_eq!(text("::1"), "0:0:0:0:0:0:0:1");
+        assert_eq!(text("::ffff:10.0.0.7"), "10.0.0.7");
+    }
+}

@@ -1,0 +1,144 @@
+//! What operators may see: figures counted on the way, and values taken from the rooms. Formats nothing.
+
+use super::Server;
+use super::clients::ConnState;
+use crate::ids::{ConnId, SessionId, Zxid};
+use crate::status::{ConnStatus, Phase, SessionStatus, Status, Summary};
+use crate::time::Instant;
+
+/// Counted since the start, or since `srst`.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Figures {
+    pub(super) packets_received: u64,
+    pub(super) packets_sent_before: u64,
+    pub(super) bytes_received: u64,
+    pub(super) latency_ms: Summary,
+    pub(super) read_ms: Summary,
+    pub(super) update_ms: Summary,
+    pub(super) committed: u64,
+    pub(super) connection_requests: u64,
+    pub(super) conns_dropped: u64,
+    pub(super) revalidated: u64,
+    pub(super) expired: u64,
+    pub(super) sessionless: u64,
+    pub(super) auth_failed: u64,
+    pub(super) snapshot_ms: Summary,
+    pub(super) snapshot_errors: u64,
+    pub(super) digest_mismatches: u64,
+    pub(super) events: [u64; 4],
+    pub(super) last_snapshot: Option<Zxid>,
+    pub(super) throttled_ops: u64,
+    pub(super) large_rejected: u64,
+    pub(super) reply_size: (u64, Summary),
+}
+
+impl Figures {
+    /// What `srst` sets back.
+    pub(super) fn reset(&mut self) {
+        self.packets_received = 0;
+        self.packets_sent_before = 0;
+        self.bytes_received = 0;
+        self.latency_ms = Summary::default();
+        self.read_ms = Summary::default();
+        self.update_ms = Summary::default();
+        self.reply_size = Default::default();
+    }
+}
+
+impl Server {
+    /// The server at a glance.
+    pub fn status(&self) -> Status {
+        let figures = &self.figures;
+        let phase = match (&self.halted, &self.recovery) {
+            (Some(_), _) => Phase::Halted,
+            (None, Some(_)) => Phase::Recovering,
+            (None, None) => Phase::Standalone,
+        };
+        Status {
+            phase,
+            zxid_applied: self.zxid_applied,
+            zxid_proposed: self.zxid_proposed,
+            znode_count: self.tree.len() as u64 + 1,
+            watch_count: self.watches.len() as u64,
+            ephemerals_count: self.tree.ephemeral_count() as u64,
+            approximate_data_size: self.tree.size(),
+            digest: self.tree.digest(),
+            sessions: self.tracker.len() as u64,
+            connections: self.clients.conns.len() as u64,
+            outstanding: self.clients.outstanding,
+            packets_received: figures.packets_received,
+            packets_sent: self.clients.frames_sent - figures.packets_sent_before,
+            bytes_received: figures.bytes_received,
+            latency_ms: figures.latency_ms,
+            read_latency_ms: figures.read_ms,
+            update_latency_ms: figures.update_ms,
+            reply_size: figures.reply_size,
+            commit_count: figures.committed,
+            connection_request_count: figures.connection_requests,
+            connection_drop_count: figures.conns_dropped,
+            connection_revalidate_count: figures.revalidated,
+            stale_sessions_expired: figures.expired,
+            sessionless_connections_expired: figures.sessionless,
+            auth_failed_count: figures.auth_failed,
+            snapshot_ms: figures.snapshot_ms,
+            snapshot_error_count: figures.snapshot_errors,
+            digest_mismatches: figures.digest_mismatches,
+            events: figures.events,
+            no_room: self.journal.no_room(),
+            last_snapshot: figures.last_snapshot,
+            throttled_ops: figures.throttled_ops,
+            large_requests_rejected: figures.large_rejected,
+        }
+    }
+
+    /// Client connections, oldest first.
+    pub fn connections(&self) -> impl Iterator<Item = ConnStatus> + '_ {
+        let open = self.clients.conns.iter().filter(|(_, conn)| conn.state != ConnState::Closing);
+        open.map(|(id, conn)| {
+            let figures = &conn.figures;
+            ConnStatus {
+                conn: *id,
+                addr: conn.addr,
+                port: conn.port,
+                secure: conn.secure,
+                session: conn.session,
+                paused: conn.paused,
+                outstanding: conn.queue.len() as u64,
+                received: figures.received,
+                sent: figures.sent,
+                last_op: figures.last_op.map_or("NA", crate::wire::OpCode::label),
+                established_ms: figures.established.wall_ms,
+                timeout_ms: self.tracker.get(conn.session).map_or(0, |s| s.timeout_ms),
+                last_xid: figures.last_xid,
+                last_zxid: figures.last_zxid,
+                last_response: figures.last_response,
+                last_latency_ms: figures.last_latency_ms,
+                latency_ms: figures.latency_ms,
+            }
+        })
+    }
+
+    /// Sessions by id.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionStatus> + '_ {
+        self.tracker.iter().map(|(session, tracked)| SessionStatus {
+            session,
+            timeout_ms: tracked.timeout_ms,
+            deadline: Instant(tracked.deadline.0 + self.stalled_us),
+        })
+    }
+
+    /// Sessions that own ephemerals, with their paths.
+    pub fn ephemerals(&self) -> impl Iterator<Item = (SessionId, Vec<String>)> + '_ {
+        self.tree.ephemeral_owners().map(|session| (session, self.tree.ephemerals_of(session)))
+    }
+
+    /// The data-watch table (`wchp`): path, and the connections that watch it.
+    pub fn data_watches(&self) -> impl Iterator<Item = (String, Vec<ConnId>)> + '_ {
+        self.watches.data_watches().map(|(path, conns)| (path.to_owned(), conns.collect()))
+    }
+
+    /// Digests kept every 128 zxids (`hash`), oldest first.
+    pub fn digests(&self) -> impl Iterator<Item = (Zxid, u64)> + '_ {
+        self.digests.iter().copied()
+    }
+}

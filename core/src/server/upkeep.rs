@@ -1,0 +1,411 @@
+//! Everything a timer or a completion drives: start, snapshots, expiry, reaping, purging, room on the disk.
+
+use super::Server;
+use super::commit::{Refused, Work};
+use super::journal::Claim;
+use crate::effect::{Dir, DropReason, Effect, FileId, FilePlace, Milestone, Span, Timer};
+use crate::ids::{ConnId, SessionId, Xid, Zxid};
+use crate::input::Device;
+use crate::journal::{purgeable, snapshot_name};
+use crate::recovery::Recovered;
+use crate::server::clients::ConnState;
+use crate::snapshot::SnapshotWriter;
+use crate::time::Instant;
+use crate::tree::{OPEN, Owner};
+use crate::txn::Outstanding;
+use crate::wire::{Txn, TxnHeader};
+
+/// The core's only chance: a small generator (splitmix64) fed by the seed it was given.
+#[derive(Clone, Debug)]
+pub(super) struct Chance(u64);
+
+impl Chance {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Half of `most` and a random part of the other half (storage §1.6): servers do not all pause at once.
+    fn half_or_more(&mut self, most: u64) -> u64 {
+        let half = most / 2;
+        half + self.draw() % half.max(1)
+    }
+}
+
+/// A snapshot being written.
+#[derive(Clone, Debug)]
+pub(super) struct SnapshotJob {
+    /// There from the first slice to the last.
+    writer: Option<SnapshotWriter>,
+    label: Zxid,
+    at: u64,
+    started: Instant,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// The next slice may be written.
+    Ready,
+    /// A slice is on its way to the disk.
+    Writing,
+    /// The last slice is.
+    WritingLast,
+    /// The file is being made durable and gets its name.
+    Finishing,
+}
+
+/// The highest number a left-over spare log file has.
+pub(super) fn highest_spare(files: &[FilePlace]) -> u32 {
+    let number = |file: &FilePlace| file.name.strip_prefix(SPARE)?.parse().ok();
+    files.iter().filter_map(number).max().unwrap_or(0)
+}
+
+/// What names of spare log files begin with.
+const SPARE: &str = "zoetrope-spare.";
+
+impl Server {
+    /// Asks for the next bytes that recovery wants, or takes what it came to.
+    pub(super) fn drive_recovery(&mut self) {
+        let Some(recovery) = &mut self.recovery else { return };
+        for milestone in recovery.take_milestones() {
+            self.effects.push(Effect::Report(milestone));
+        }
+        match recovery.take_outcome() {
+            Some(Ok(recovered)) => {
+                self.recovery = None;
+                self.start_serving(*recovered);
+            }
+            Some(Err(corruption)) => {
+                self.recovery = None;
+                self.halt(corruption.to_string());
+            }
+            None if !self.reading => {
+                if let Some((file, at, len)) = recovery.next_read() {
+                    self.reading = true;
+                    self.effects.push(Effect::Read { file, at, len });
+                }
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn on_read_done(&mut self, _file: FileId, _at: u64, bytes: &[u8]) {
+        self.reading = false;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.on_read(bytes);
+        }
+    }
+
+    pub(super) fn on_read_failed(&mut self, _file: FileId, error: &str) {
+        self.reading = false;
+        if let Some(recovery) = &mut self.recovery {
+            recovery.on_read_failed(error);
+        }
+    }
+
+    /// Stops for good.
+    pub(super) fn halt(&mut self, why: String) {
+        self.halted = Some(why);
+        self.effects.push(Effect::Halt);
+    }
+
+    pub(super) fn on_device_failed(&mut self, device: Device, error: &str) {
+        let what = match device {
+            Device::Log => "the txn log",
+            Device::Epochs => "the epoch files",
+            Device::Snapshot => "a snapshot",
+        };
+        self.report(Milestone::DeviceFailed { device });
+        // After a failed fsync nobody knows what is on disk; trying again would lie to clients (storage §5.4).
+        self.halt(format!(
+            "writing {what} failed: {error}. Nothing that was acknowledged is lost; what was under way may or may \
+             not be there. Look at the disk, then start the server again"
+        ));
+    }
+
+    fn start_serving(&mut self, recovered: Recovered) {
+        self.tree = recovered.tree;
+        self.sessions_applied = recovered.sessions;
+        self.zxid_applied = recovered.zxid;
+        self.zxid_proposed = recovered.zxid;
+        self.figures.digest_mismatches = recovered.digest_mismatches;
+        if let Some((file, at)) = recovered.cut {
+            self.effects.push(Effect::Truncate { file, at });
+        }
+        for file in recovered.remove {
+            self.effects.push(Effect::Remove { file });
+        }
+        for (number, place) in self.files.iter().enumerate() {
+            if place.name.starts_with(SPARE) {
+                self.effects.push(Effect::Remove { file: FileId(number as u32) });
+            }
+        }
+        self.clean_up_dead_sessions();
+        self.outstanding = Outstanding::new(self.tree.digest());
+        let heard = self.listening();
+        for (session, timeout_ms) in &self.sessions_applied {
+            self.tracker.add(*session, *timeout_ms, heard);
+        }
+        let storage = &self.config.storage;
+        let count = self.chance.half_or_more(u64::from(storage.snap_count.max(2)));
+        let size = storage.snap_size_limit.map(|limit| self.chance.half_or_more(limit));
+        self.roll_after = (count as u32, size.unwrap_or(u64::MAX));
+        let files = &mut self.files;
+        self.journal.prepare_spare(|place| Self::name_file(files, place));
+        self.figures.last_snapshot = recovered.snapshot;
+        // A snapshot that says all there is needs no other; everything else is written down afresh, so that the
+        // next start is quick.
+        if self.snapshot_first || recovered.snapshot != Some(self.zxid_applied) {
+            self.start_snapshot();
+        }
+        self.set_timer(Timer::Tick, u64::from(self.config.tick_ms / 2).max(1));
+        self.set_timer(Timer::Containers, self.config.containers.check_interval_ms.max(1));
+        self.set_purge_timer();
+        self.report(Milestone::Serving { zxid: self.zxid_applied });
+    }
+
+    /// Ephemerals whose session is in no table: the session ended while its closing was lost to an old bug or a
+    /// restored snapshot. They go without a txn, as in Java, so a snapshot must have that before anything is logged.
+    fn clean_up_dead_sessions(&mut self) {
+        let dead: Vec<SessionId> = self
+            .tree
+            .ephemeral_owners()
+            .filter(|owner| !self.sessions_applied.contains_key(owner))
+            .collect();
+        for session in dead {
+            let zxid = self.zxid_applied;
+            let header = TxnHeader { session, cxid: Xid(0), zxid, time_ms: 0 };
+            self.tree.apply(&header, &Txn::CloseSession { paths: None }, &mut |_| {});
+            self.report(Milestone::DeadSessionCleaned { session });
+            self.snapshot_first = true;
+        }
+    }
+
+    fn set_timer(&mut self, id: Timer, in_ms: u64) {
+        self.effects.push(Effect::SetTimer { id, at: self.now.mono.plus_ms(in_ms) });
+    }
+
+    pub(super) fn set_purge_timer(&mut self) {
+        let every_ms = self.config.storage.purge_interval_ms;
+        if every_ms > 0 && self.config.storage.snap_retain.is_some() {
+            self.set_timer(Timer::Purge, every_ms);
+        }
+    }
+
+    /// Once in half a tick: who has not been heard of?
+    pub(super) fn on_tick(&mut self) {
+        let heard = self.listening();
+        for session in self.tracker.expired(heard) {
+            let work = Work::Expire;
+            match self.propose(None, session, Xid(0), Claim::Release, work) {
+                Ok(_) => {
+                    self.tracker.start_closing(session);
+                    self.figures.expired += 1;
+                }
+                // No room to write it down: it lives on until there is.
+                Err(Refused::Awaited | Refused::Lacking) => break,
+            }
+        }
+        let handshake_us = u64::from(self.config.limits.handshake_ms) * 1000;
+        let idle = |(id, conn): (&ConnId, &super::clients::Conn)| {
+            let age_us = self.now.mono.since(conn.figures.established.mono);
+            (conn.state == ConnState::Handshake && age_us > handshake_us).then_some(*id)
+        };
+        let idle: Vec<ConnId> = self.clients.conns.iter().filter_map(idle).collect();
+        for id in idle {
+            self.figures.sessionless += 1;
+            self.drop_conn(id, DropReason::Idle);
+        }
+        self.set_timer(Timer::Tick, u64::from(self.config.tick_ms / 2).max(1));
+    }
+
+    /// Deletes empty containers and TTL znodes whose time is over (client protocol §3.6).
+    pub(super) fn reap_containers(&mut self) {
+        let settings = &self.config.containers;
+        let never_used_ms = settings.never_used_ms;
+        let interval_ms = settings.check_interval_ms.max(1);
+        let most = (u64::from(settings.max_per_minute) * interval_ms).div_ceil(60_000).max(1);
+        let now_ms = self.now.wall_ms;
+        let is_due = |id: &crate::tree::NodeId| {
+            let node = self.tree.node(*id);
+            let (stat, age_ms) = (node.persisted(), now_ms - node.persisted().mtime);
+            let due = match self.tree.owner(node) {
+                Owner::Container => {
+                    stat.cversion > 0 || (never_used_ms != 0 && age_ms > never_used_ms)
+                }
+                Owner::Ttl { ms } => age_ms > ms,
+                Owner::Nobody | Owner::Session(_) => false,
+            };
+            due && node.child_count() == 0
+        };
+        let due: Vec<String> = self
+            .tree
+            .reapable()
+            .filter(is_due)
+            .take(most as usize)
+            .map(|id| self.tree.path_of(id))
+            .collect();
+        for path in due {
+            let work = Work::Reap { path: &path };
+            if self.propose(None, SessionId::NONE, Xid(0), Claim::Release, work).is_err() {
+                break;
+            }
+        }
+        self.set_timer(Timer::Containers, interval_ms);
+    }
+
+    pub(super) fn on_reserved(&mut self, file: FileId, upto: u64) {
+        let was_full = self.journal.no_room();
+        self.journal.on_reserved(file, upto);
+        if was_full {
+            self.report(Milestone::RoomFound);
+        }
+    }
+
+    pub(super) fn on_no_room(&mut self, file: FileId) {
+        if !self.journal.no_room() {
+            self.report(Milestone::RoomLost);
+        }
+        self.journal.on_no_room(file);
+        self.set_timer(Timer::Room, ROOM_RETRY_MS);
+    }
+
+    pub(super) fn ask_for_room_again(&mut self) {
+        let files = &mut self.files;
+        self.journal.ask_again(|place| Self::name_file(files, place));
+        if self.snapshot_first && self.snapshot.is_none() {
+            self.start_snapshot();
+        }
+    }
+
+    /// Before a record is appended: is it time for a new file (storage §1.6), or is there none yet?
+    pub(super) fn roll_if_due(&mut self) {
+        let (records, bytes) = self.journal.since_roll();
+        let full = records > self.roll_after.0 || bytes > self.roll_after.1;
+        let long = self.config.storage.log_size_limit.is_some_and(|limit| bytes > limit);
+        let first = !self.journal.has_file();
+        if !(full || long || first) || !self.journal.can_roll() {
+            return;
+        }
+        let files = &mut self.files;
+        self.journal.roll(self.zxid_proposed.next(), |place| Self::name_file(files, place));
+        self.journal.prepare_spare(|place| Self::name_file(files, place));
+        if full && !first {
+            let count = u64::from(self.config.storage.snap_count.max(2));
+            self.roll_after.0 = self.chance.half_or_more(count) as u32;
+            if let Some(limit) = self.config.storage.snap_size_limit {
+                self.roll_after.1 = self.chance.half_or_more(limit);
+            }
+            self.start_snapshot();
+        }
+    }
+
+    /// Begins a snapshot of what is applied now, unless one is under way.
+    pub(super) fn start_snapshot(&mut self) {
+        if self.snapshot.is_some() || !self.is_serving() {
+            return;
+        }
+        let label = self.zxid_applied;
+        self.tree.start_walk(label);
+        let (writer, started) = (None, self.now.mono);
+        self.snapshot = Some(SnapshotJob { writer, label, at: 0, started, stage: Stage::Ready });
+        self.report(Milestone::SnapshotStarted { zxid: label });
+    }
+
+    /// Encodes the next slice, if the last one has been written.
+    pub(super) fn write_snapshot_slice(&mut self) {
+        let Some(job) = self.snapshot.as_mut().filter(|job| job.stage == Stage::Ready) else {
+            return;
+        };
+        let out = &mut self.journal.buf;
+        let start = out.len();
+        let most = start + self.config.storage.slice_bytes as usize;
+        let mut writer = job.writer.take().unwrap_or_else(|| {
+            let sessions = self.sessions_applied.iter().map(|(id, timeout)| (*id, *timeout));
+            let acls = self.tree.acl_table().map(|(id, list)| (i64::from(id.0), &**list));
+            SnapshotWriter::begin(sessions, acls, out)
+        });
+        let over = self.tree.walk_on(|node| {
+            let acl = if node.acl == OPEN { -1 } else { i64::from(node.acl.0) };
+            writer.node(node.path, node.data, acl, node.stat, out);
+            out.len() < most
+        });
+        job.stage = Stage::Writing;
+        if over {
+            // Applied means durable here, so nothing in the file is ahead of the log on disk.
+            writer.end((self.zxid_applied, self.tree.digest()), self.zxid_applied, out);
+            self.tree.end_walk();
+            job.stage = Stage::WritingLast;
+        } else {
+            job.writer = Some(writer);
+        }
+        let bytes = Span { start, len: out.len() - start };
+        self.effects.push(Effect::SnapSlice { at: job.at, bytes });
+        job.at += bytes.len as u64;
+    }
+
+    pub(super) fn on_snapshot_written(&mut self, upto: u64) {
+        let Some(job) = self.snapshot.as_mut().filter(|job| job.at == upto) else { return };
+        match job.stage {
+            Stage::Writing => job.stage = Stage::Ready,
+            Stage::WritingLast => {
+                job.stage = Stage::Finishing;
+                let zxid = job.label;
+                let name = snapshot_name(zxid, self.config.storage.compression);
+                let place = FilePlace { dir: Dir::Snapshot, name };
+                let file = Self::name_file(&mut self.files, place);
+                self.effects.push(Effect::SnapFinish { file, zxid });
+            }
+            Stage::Ready | Stage::Finishing => {}
+        }
+    }
+
+    pub(super) fn on_snapshot_durable(&mut self, zxid: Zxid) {
+        let Some(job) = self.snapshot.take_if(|job| job.label == zxid) else { return };
+        self.figures.snapshot_ms.add(self.now.mono.since(job.started) / 1000);
+        self.figures.last_snapshot = Some(zxid);
+        self.snapshot_first = false;
+        self.report(Milestone::SnapshotTaken { zxid, bytes: job.at });
+        self.purge();
+    }
+
+    pub(super) fn on_snapshot_failed(&mut self) {
+        let Some(job) = self.snapshot.take() else { return };
+        self.tree.end_walk();
+        self.figures.snapshot_errors += 1;
+        self.report(Milestone::SnapshotFailed { zxid: job.label });
+        if self.snapshot_first {
+            self.set_timer(Timer::Room, ROOM_RETRY_MS);
+        }
+    }
+
+    /// Removes what recovery does not need.
+    pub(super) fn purge(&mut self) {
+        let (Some(retain), Some(good)) =
+            (self.config.storage.snap_retain, self.figures.last_snapshot)
+        else {
+            return;
+        };
+        let there = (0..self.files.len() as u32).map(FileId).filter(|id| !self.gone.contains(id));
+        let there: Vec<FileId> = there.collect();
+        let places: Vec<FilePlace> =
+            there.iter().map(|id| self.files[id.0 as usize].clone()).collect();
+        for at in purgeable(&places, retain as usize, good) {
+            let file = there[at];
+            self.gone.insert(file);
+            self.effects.push(Effect::Remove { file });
+            self.report(Milestone::Purged { file });
+        }
+    }
+}
+
+/// How long a full disk is left alone, ms.
+const ROOM_RETRY_MS: u64 = 1000;
