@@ -5,9 +5,13 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+#[cfg(test)]
+mod golden;
 mod names;
 mod record;
 mod scan;
+#[cfg(test)]
+mod scan_tests;
 mod tail;
 
 pub(crate) use names::{log_name, logs_to_replay, purgeable, snapshot_candidates, snapshot_name};

@@ -185,6 +185,12 @@ impl Scanner {
         }
     }
 
+    /// Bytes held.
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        self.buf.len()
+    }
+
     fn rest(&self) -> &[u8] {
         self.buf.get(self.done..).unwrap_or_default()
     }

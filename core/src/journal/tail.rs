@@ -145,7 +145,10 @@ impl Tail {
             }
             match self.follower_at(rest) {
                 Candidate::Whole(len) => {
-                    self.close_sector();
+                    // A record may begin with zeros, so its sector can be lost in front of it and it be whole.
+                    if self.cursor + leading_zeros(rest) as u64 >= self.boundary() {
+                        self.close_sector(self.boundary());
+                    }
                     self.followers += 1;
                     self.all_zero = false;
                     self.cursor += len as u64;
@@ -159,7 +162,7 @@ impl Tail {
             }
         }
         if ended {
-            self.close_sector();
+            self.close_sector(self.cursor);
         }
         done
     }
@@ -224,32 +227,31 @@ impl Tail {
         }
     }
 
-    /// Moves the cursor over bytes that belong to no whole record, and that are all zeros or all not looked at as
-    /// zeros.
+    /// Moves the cursor over bytes of no whole record, which are all zeros or not.
     fn pass(&mut self, bytes: usize, zero: bool) {
         self.all_zero &= zero;
         let end = self.cursor + bytes as u64;
         while self.cursor < end {
-            let boundary = self.cursor - self.cursor % SECTOR + SECTOR;
-            let limit = self.limit().filter(|limit| self.cursor < *limit);
-            let stop = boundary.min(limit.unwrap_or(u64::MAX));
+            let boundary = self.boundary();
             self.share = Some(self.share.unwrap_or(true) && zero);
-            self.cursor = stop.min(end);
-            if self.cursor == stop {
-                self.close_sector();
+            self.cursor = boundary.min(end);
+            if self.cursor == boundary {
+                self.close_sector(boundary);
             }
         }
     }
 
-    /// Where the suspect ends: zeros behind it say nothing about it.
-    fn limit(&self) -> Option<u64> {
-        self.suspect.extent.map(|extent| self.at.saturating_add(extent))
+    /// Where the sector under the cursor ends.
+    fn boundary(&self) -> u64 {
+        self.cursor - self.cursor % SECTOR + SECTOR
     }
 
-    /// The cursor is at the end of a sector, of the suspect, of the file, or at the first whole record.
-    fn close_sector(&mut self) {
-        let inside = self.limit().is_none_or(|limit| self.cursor <= limit);
-        let proves = self.cursor > self.at + ALWAYS_ZERO && self.followers == 0 && inside;
+    /// A sector ends at `end`, or the file does. Its share, from the start of the suspect on, is known.
+    fn close_sector(&mut self, end: u64) {
+        let start = end.saturating_sub(1) / SECTOR * SECTOR;
+        // Zeros behind the end of the suspect say nothing about it.
+        let limit = self.suspect.extent.map_or(u64::MAX, |extent| self.at.saturating_add(extent));
+        let proves = end > self.at + ALWAYS_ZERO && start < limit && self.followers == 0;
         self.hole |= self.share.take() == Some(true) && proves;
     }
 }
