@@ -1,1 +1,18 @@
-//! See ARCHITECTURE.md.
+//! Runs a Zoetrope server on real sockets and disks. As stupid as it can be: everything is decided in the core.
+//!
+//! One thread owns the core, polls all sockets and writes all replies, so a lone request crosses no thread but the
+//! disk's. Each device has a thread of its own, because a large snapshot must not delay the log's fsync.
+
+mod clock;
+mod conn;
+mod data_dir;
+mod disk;
+mod driver;
+mod settings;
+mod words;
+
+pub use data_dir::DataDirs;
+pub use disk::{DeviceOp, Disk, DiskDone, ThreadDisk};
+pub use driver::{Storage, run, run_on};
+pub use settings::{RunError, Settings};
+pub use words::{DriverFigures, Observer, View, Words};

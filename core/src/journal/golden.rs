@@ -40,7 +40,8 @@ fn named<'a>(
     files: &'a BTreeMap<String, Vec<u8>>,
     prefix: &'a str,
 ) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-    let base = move |name: &str| name.rsplit('/').next().is_some_and(|base| base.starts_with(prefix));
+    let base =
+        move |name: &str| name.rsplit('/').next().is_some_and(|base| base.starts_with(prefix));
     files.iter().filter(move |(name, _)| base(name)).map(|(name, bytes)| (&**name, &**bytes))
 }
 

@@ -15,5 +15,5 @@ mod scan_tests;
 mod tail;
 
 pub(crate) use names::{log_name, logs_to_replay, purgeable, snapshot_candidates, snapshot_name};
-pub(crate) use record::{FILE_HEADER_LEN, RECORD_OVERHEAD, encode_file_header, encode_record};
+pub(crate) use record::{FILE_HEADER_LEN, encode_file_header, encode_record};
 pub(crate) use scan::{Record, Scanner, Verdict};

@@ -170,10 +170,10 @@ impl Tail {
     /// What the whole file, searched to its end, amounts to.
     pub(super) fn verdict(&self) -> Verdict {
         let (at, dropped) = (self.at, self.followers);
-        if self.suspect.certain {
-            if let Some(what) = self.suspect.damage {
-                return Verdict::Damaged { at, what };
-            }
+        if self.suspect.certain
+            && let Some(what) = self.suspect.damage
+        {
+            return Verdict::Damaged { at, what };
         }
         match self.suspect.damage {
             _ if at == 0 => self.verdict_on_unborn(),

@@ -26,7 +26,7 @@ pub(super) enum ConnState {
 #[derive(Clone, Debug)]
 pub(super) enum Waiting {
     /// Answered when its txn is applied; `done` holds an answer that must not leave yet.
-    Write { zxid: Zxid, xid: Xid, since: Instant, done: Option<Vec<u8>> },
+    Write { zxid: Zxid, since: Instant, done: Option<Vec<u8>> },
     /// Executed when all before it are answered, by the identities the connection had when it came.
     Read { frame: Box<[u8]>, identities: usize, since: Instant },
     /// Nothing of this session goes on before that zxid is applied.

@@ -140,7 +140,7 @@ impl Server {
                     conn.state = ConnState::Opening;
                 }
                 let since = self.now.mono;
-                let waiting = Waiting::Write { zxid, xid: Xid(0), since, done: None };
+                let waiting = Waiting::Write { zxid, since, done: None };
                 self.clients.enqueue(id, waiting);
                 Taken::Yes
             }
@@ -286,7 +286,7 @@ impl Server {
                 if op == OpCode::CloseSession {
                     self.tracker.start_closing(session);
                 }
-                self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None });
+                self.clients.enqueue(id, Waiting::Write { zxid, since, done: None });
                 Taken::Yes
             }
             Err(Refused::Awaited) => Taken::NotYet,

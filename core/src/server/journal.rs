@@ -166,10 +166,10 @@ impl Journal {
     /// Room was refused. The caller asks again with [`Self::ask_again`] after a while.
     pub(super) fn on_no_room(&mut self, file: FileId) {
         self.no_room = true;
-        if let Some(segment) = &mut self.current {
-            if segment.file == file {
-                segment.asked = segment.reserved;
-            }
+        if let Some(segment) = &mut self.current
+            && segment.file == file
+        {
+            segment.asked = segment.reserved;
         }
         if matches!(self.spare, Spare::Asked { file: asked } if asked == file) {
             self.spare = Spare::Missing;

@@ -322,10 +322,10 @@ impl Server {
     }
 
     fn on_closed(&mut self, id: ConnId) {
-        if let Some(conn) = self.clients.remove(id) {
-            if conn.close.is_none() {
-                self.detach(id, conn.session);
-            }
+        if let Some(conn) = self.clients.remove(id)
+            && conn.close.is_none()
+        {
+            self.detach(id, conn.session);
         }
     }
 

@@ -2,4 +2,4 @@
 
 mod tracker;
 
-pub(crate) use tracker::{Session, SessionTracker};
+pub(crate) use tracker::SessionTracker;

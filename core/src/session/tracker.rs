@@ -100,16 +100,6 @@ impl SessionTracker {
         }
     }
 
-    /// Its close was refused: it is watched over again.
-    pub(crate) fn stop_closing(&mut self, id: SessionId, heard: Instant) {
-        let tick_ms = self.tick_ms;
-        if let Some(session) = self.sessions.get_mut(&id).filter(|session| session.closing) {
-            session.closing = false;
-            session.deadline = Instant::from_ms((heard.as_ms() / tick_ms + 1) * tick_ms);
-            self.buckets.entry(session.deadline).or_default().insert(id);
-        }
-    }
-
     /// The session is closed.
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(&id)?;
@@ -163,9 +153,6 @@ mod tests {
         tracker.start_closing(ONE);
         tracker.touch(ONE, Instant::from_ms(9000));
         assert_eq!(tracker.expired(Instant::from_ms(99_000)), []);
-        tracker.stop_closing(ONE, Instant::from_ms(99_000));
-        assert_eq!(tracker.expired(Instant::from_ms(100_000)), [ONE]);
-        tracker.start_closing(ONE);
         assert!(tracker.remove(ONE).is_some());
         assert!(tracker.buckets.is_empty());
     }

@@ -8,7 +8,9 @@
 mod read;
 mod write;
 
-pub(crate) use read::{Flaw, Item, Next, SnapshotReader, Trailer};
+#[cfg(test)]
+pub(crate) use read::Trailer;
+pub(crate) use read::{Flaw, Item, Next, SnapshotReader};
 pub(crate) use write::SnapshotWriter;
 
 /// "ZKSN", the first four bytes of every snapshot.

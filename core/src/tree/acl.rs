@@ -88,11 +88,6 @@ impl AclTable {
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (AclId, &Arc<[Acl]>)> {
         self.by_id.iter().map(|(id, (list, _))| (*id, list))
     }
-
-    /// Numbers from this one on have not been given out.
-    pub(crate) fn next(&self) -> AclId {
-        self.next
-    }
 }
 
 /// May a connection with these identities do one of `asked` (client protocol §3.9.2)?

@@ -161,10 +161,10 @@ impl DataTree {
         let acl = self.acl(self.node(id)).clone();
         let bytes = self.node(id).data().map_or(0, <[u8]>::len) as i64;
         self.remove(id, path);
-        if let Some(quota) = quota::quota_of_parent(parent_path) {
-            if name == "zookeeper_limits" {
-                self.quotas.remove(quota);
-            }
+        if let Some(quota) = quota::quota_of_parent(parent_path)
+            && name == "zookeeper_limits"
+        {
+            self.quotas.remove(quota);
         }
         if let Some(quota) = self.quota_above(path) {
             self.add_to_figures(quota, -1, -bytes);

@@ -547,7 +547,7 @@ impl DataTree {
                     self.quotas.insert(path.into());
                 }
                 if &*self.node(id).name == "zookeeper_stats" {
-                    self.recount(&path.to_owned());
+                    self.recount(path);
                 }
             }
             at = self.after(id);

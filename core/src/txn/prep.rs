@@ -59,11 +59,11 @@ impl Prep<'_> {
         // Java cannot read a record beyond its limit. What is not listed is deleted all the same (storage §1.5).
         let room = self.config.record_max() as usize / 2;
         let mut used = 0;
-        let fits = |path: &&Box<str>| {
+        let mut fits = |path: &str| {
             used += path.len() + 4;
             used <= room
         };
-        let listed = paths.iter().take_while(fits).count();
+        let listed = paths.iter().take_while(|path| fits(path)).count();
         for path in &paths {
             self.delete_unchecked(path);
         }

@@ -7,6 +7,9 @@ use crate::wire::{Acl, EventType, WatcherType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Where events go: to whom, what happened, where, and the ACL its receiver needs READ on.
+pub(crate) type Send<'a> = &'a mut dyn FnMut(ConnId, EventType, &str, &[Acl]);
+
 /// How a watch came to be, which decides its tables and how long it stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum WatchKind {
@@ -182,13 +185,8 @@ impl WatchManager {
         }
     }
 
-    /// Tells `send` of every event the change means, in the order clients must see them. The ACL is the one its
-    /// receiver needs READ on.
-    pub(crate) fn trigger(
-        &mut self,
-        change: &Change<'_>,
-        send: &mut dyn FnMut(ConnId, EventType, &str, &[Acl]),
-    ) {
+    /// Tells `send` of every event the change means, in the order clients must see them.
+    pub(crate) fn trigger(&mut self, change: &Change<'_>, send: Send<'_>) {
         if self.by_conn.is_empty() {
             return;
         }

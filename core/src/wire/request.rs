@@ -323,18 +323,7 @@ impl<'a> Request<'a> {
                 }
                 MultiResult::encode_end(w);
             }
-            Self::MultiRead(ops) => {
-                for op in ops {
-                    let (code, path) = match op {
-                        ReadOp::GetData { path } => (OpCode::GetData, path),
-                        ReadOp::GetChildren { path } => (OpCode::GetChildren, path),
-                    };
-                    encode_multi_header(code, w);
-                    w.string(path);
-                    w.bool(false);
-                }
-                MultiResult::encode_end(w);
-            }
+            Self::MultiRead(ops) => encode_multi_read(ops, w),
             Self::MultiReadOfWrites => {
                 encode_multi_header(OpCode::Delete, w);
                 w.string("/");
@@ -554,6 +543,19 @@ fn encode_multi_op(op: &MultiOp<'_>, w: &mut Writer<'_>) {
             w.int(*version);
         }
     }
+}
+
+fn encode_multi_read(ops: &[ReadOp<'_>], w: &mut Writer<'_>) {
+    for op in ops {
+        let (code, path) = match op {
+            ReadOp::GetData { path } => (OpCode::GetData, path),
+            ReadOp::GetChildren { path } => (OpCode::GetChildren, path),
+        };
+        encode_multi_header(code, w);
+        w.string(path);
+        w.bool(false);
+    }
+    MultiResult::encode_end(w);
 }
 
 fn decode_multi_read<'a>(r: &mut Reader<'a>) -> Result<Request<'a>, Malformed> {
