@@ -19,7 +19,8 @@
 //!    sense) is what an interrupted write, or rubbish behind the end of the log, looks like: torn.
 //!
 //! A record whose checksum is right and which cannot be understood is always damage: there is nothing to cut.
-//! A first sector of zeros is the same hole: the file was being created.
+//! A file of nothing but zeros, or too short for its header, was being created. If anything is in it, its header
+//! was there too: it is durable before the file gets its name.
 
 use super::record::{END_MARK, FILE_HEADER_LEN, MAGIC, PREFIX_LEN, RECORD_OVERHEAD};
 use super::tail::{Suspect, Tail};
@@ -45,8 +46,8 @@ pub(crate) enum Verdict {
     /// Behind `at` stands what was being written when power was lost, and `dropped` whole records that were never
     /// acknowledged.
     Torn { at: u64, dropped: u64 },
-    /// Not even the file's header arrived, but `dropped` whole records did.
-    Unborn { dropped: u64 },
+    /// The file was being created: not even its header arrived, and nothing else did.
+    Unborn,
     /// Something that was durable has changed.
     Damaged { at: u64, what: Damage },
 }
@@ -216,12 +217,12 @@ impl Scanner {
             }
             Ok(0) => self.state = State::Suspect,
             Ok(_) | Err(_) if self.rest().len() < FILE_HEADER_LEN => {
-                self.over(Verdict::Unborn { dropped: 0 });
+                self.over(Verdict::Unborn);
             }
             Ok(magic) => {
                 self.over(Verdict::Damaged { at: 0, what: Damage::Magic(magic) });
             }
-            Err(_) => self.over(Verdict::Unborn { dropped: 0 }),
+            Err(_) => self.over(Verdict::Unborn),
         }
         Some(())
     }

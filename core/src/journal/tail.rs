@@ -170,12 +170,8 @@ impl Tail {
     /// What the whole file, searched to its end, amounts to.
     pub(super) fn verdict(&self) -> Verdict {
         let (at, dropped) = (self.at, self.followers);
-        if self.suspect.certain
-            && let Some(what) = self.suspect.damage
-        {
-            return Verdict::Damaged { at, what };
-        }
         match self.suspect.damage {
+            Some(what) if self.suspect.certain => Verdict::Damaged { at, what },
             _ if at == 0 => self.verdict_on_unborn(),
             _ if self.all_zero => Verdict::Clean { end: at },
             _ if self.hole => Verdict::Torn { at, dropped },
@@ -187,8 +183,8 @@ impl Tail {
 
     /// The file's header is zeros.
     fn verdict_on_unborn(&self) -> Verdict {
-        if self.all_zero || self.hole {
-            Verdict::Unborn { dropped: self.followers }
+        if self.all_zero {
+            Verdict::Unborn
         } else {
             Verdict::Damaged { at: 0, what: Damage::Magic(0) }
         }
