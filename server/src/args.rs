@@ -1,0 +1,120 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What was asked for.
+#[derive(Parser, Debug)]
+#[command(
+    name = "zoetrope",
+    version = crate::version::LONG,
+    about = "A coordination server that speaks ZooKeeper",
+    after_help = "Without a command it serves 127.0.0.1:2181 and keeps its data in ./zoetrope-data.",
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do; without it: serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of a server started without a command.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Serve clients until SIGTERM or SIGINT
+    Server(ServerCommand),
+    /// Look at configuration without starting anything
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// `zoetrope server`.
+#[derive(Args, Debug)]
+pub struct ServerCommand {
+    /// zoo.cfg, the same as --config
+    #[arg(value_name = "ZOO_CFG", conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+    /// The rest.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// How to start a server.
+#[derive(Args, Clone, Default, Debug)]
+pub struct ServerArgs {
+    /// Configuration file of a ZooKeeper server
+    #[arg(long, value_name = "ZOO_CFG", env = "ZOETROPE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Refuse to start on an unknown key or an unreadable value
+    #[arg(long, env = "ZOETROPE_STRICT", value_parser = FalseyValueParser::new())]
+    pub strict: bool,
+    /// Set a key of zoo.cfg; wins over the environment and the file
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub set: Vec<(String, String)>,
+    /// How the log is written: lines for a person, or a JSON object per line
+    #[arg(long, value_enum, default_value_t, env = "ZOETROPE_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// What is worth a line
+    #[arg(long, value_enum, default_value_t, env = "ZOETROPE_LOG_LEVEL")]
+    pub log_level: LogLevel,
+}
+
+/// `zoetrope config`.
+#[derive(Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Show what becomes of every key of a file; exit code 2 if something is wrong with it
+    Check {
+        /// Configuration file of a ZooKeeper server
+        #[arg(value_name = "ZOO_CFG")]
+        file: PathBuf,
+        /// Set a key of zoo.cfg; wins over the environment and the file
+        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+        set: Vec<(String, String)>,
+    },
+    /// List every key with its default and effect
+    Keys {
+        /// As docs/configuration.md
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// How the log is written.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[allow(missing_docs)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// What is worth a line.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Variables of this program that are no keys of zoo.cfg.
+pub(crate) const VARIABLES: [&str; 4] =
+    ["ZOETROPE_CONFIG", "ZOETROPE_STRICT", "ZOETROPE_LOG_FORMAT", "ZOETROPE_LOG_LEVEL"];
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
+        Some(_) | None => Err("write it as key=value".to_owned()),
+    }
+}

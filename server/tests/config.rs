@@ -1,0 +1,394 @@
+//! zoo.cfg and what becomes of it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use zoetrope_core::{Compression, Config};
+use zoetrope_server::config_file::{Loaded, Origin, Severity, Sources, load};
+use zoetrope_server::keys;
+use zoetrope_server::settings::DateFormat;
+
+const LEAST: &str = "dataDir=/d\nclientPort=2181\n";
+
+fn sources(text: &str) -> Sources {
+    Sources { file: Some((PathBuf::from("zoo.cfg"), text.into())), ..Sources::default() }
+}
+
+fn no_file(_: &Path) -> io::Result<Vec<u8>> {
+    Err(io::ErrorKind::NotFound.into())
+}
+
+/// With the keys that every file needs in front: its own first line is 3.
+fn loaded(text: &str) -> Loaded {
+    load(&sources(&format!("{LEAST}{text}")), &no_file)
+}
+
+fn finding<'a>(loaded: &'a Loaded, key: &str) -> (Severity, &'a str) {
+    let found = loaded.findings.iter().rfind(|finding| finding.key.as_deref() == Some(key));
+    let found = found.unwrap_or_else(|| panic!("nothing is said about {key}"));
+    (found.severity, &found.text)
+}
+
+fn core(text: &str) -> Config {
+    let loaded = loaded(text);
+    let errors: Vec<String> = loaded.refuses(false).map(ToString::to_string).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    loaded.settings.core
+}
+
+/// The first thing that stands against a start, with its place.
+fn refusal(text: &str) -> String {
+    load(&sources(text), &no_file).refuses(false).next().expect("it refuses").to_string()
+}
+
+#[test]
+fn a_file_without_settings_of_the_core_means_its_defaults() {
+    assert_eq!(core(""), Config::default());
+}
+
+#[test]
+fn without_a_file_only_this_machine_is_served() {
+    let loaded = load(&Sources::default(), &no_file);
+    assert_eq!(loaded.settings.listen.host.as_deref(), Some("127.0.0.1"));
+    assert_eq!(loaded.settings.listen.port, 2181);
+    assert_eq!(loaded.settings.data_dir, Path::new("zoetrope-data"));
+    assert!(loaded.findings.is_empty());
+}
+
+#[test]
+fn with_a_file_all_addresses_are_served() {
+    assert_eq!(loaded("").settings.listen.host, None);
+    let listen =
+        loaded("clientPortAddress=10.0.0.1\nmaxClientCnxns=0\nmaxCnxns=0x10").settings.listen;
+    assert_eq!(listen.host.as_deref(), Some("10.0.0.1"));
+    assert_eq!((listen.per_address_max, listen.total_max), (0, 16));
+}
+
+#[test]
+fn what_java_refuses_is_refused_with_its_words_and_the_line() {
+    for (text, words) in [
+        ("clientPort=1", "dataDir is not set"),
+        ("dataDir=/d", "clientPort is not set: no client could connect"),
+        (
+            "dataDir=/d\nclientPortAddress=localhost",
+            "zoo.cfg line 2: clientPortAddress: clientPortAddress is set but clientPort is not set",
+        ),
+        ("dataDir=/d\nclientPort=1\ntickTime=0", "zoo.cfg line 3: tickTime: tickTime is not set"),
+        (
+            "dataDir=/d\nclientPort=x",
+            "zoo.cfg line 2: clientPort: For input string: \"x\" (an integer is needed)",
+        ),
+        (
+            "dataDir=/d\nclientPort=1\nreconfigEnabled=yes",
+            "zoo.cfg line 3: reconfigEnabled: Invalid option yes for reconfigEnabled. Choose 'true' or 'false.'",
+        ),
+        (
+            "dataDir=/d\nclientPort=1\nminSessionTimeout=9\nmaxSessionTimeout=8",
+            "zoo.cfg line 3: minSessionTimeout: minSessionTimeout must not be larger than maxSessionTimeout \
+             (9 and 8 ms)",
+        ),
+        (
+            "dataDir=/d\nclientPort=1\nelectionAlg=0",
+            "zoo.cfg line 3: electionAlg: Invalid electionAlg value. Only 3 is supported.",
+        ),
+        (
+            "dataDir=/d\nclientPort=1\nenforce.auth.enabled=true",
+            "zoo.cfg line 3: enforce.auth.enabled: enforce.auth.enabled is true but enforce.auth.schemes \
+             must be configured",
+        ),
+        (
+            "dataDir=/d\nclientPort=1\nx=\\u00g0",
+            "zoo.cfg line 3: Malformed \\uxxxx encoding: \\u needs four hexadecimal digits",
+        ),
+    ] {
+        assert_eq!(refusal(text), words);
+    }
+    assert!(refusal("dataDir=\nclientPort=1").contains("the value is empty"));
+    assert!(refusal("dataDir=/d\nclientPort=65536").contains("is no port"));
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused_where_leaving_it_out_would_be_dangerous() {
+    let three = "server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888:participant;2181";
+    let text = format!("{LEAST}{three}");
+    assert!(
+        refusal(&text)
+            .starts_with("zoo.cfg line 3: server.1: 3 participants ask for ensemble mode")
+    );
+    let text = format!("{LEAST}standaloneEnabled=false\nserver.1=a:1:2");
+    assert!(refusal(&text).contains("ensemble mode"));
+    let text = format!("{LEAST}secureClientPort=2281");
+    assert!(
+        refusal(&text).starts_with("zoo.cfg line 3: secureClientPort: TLS for clients is not part")
+    );
+}
+
+#[test]
+fn one_participant_runs_alone_with_javas_warning() {
+    let loaded = loaded("server.1=[::1]:2888:3888");
+    assert_eq!(loaded.refuses(true).count(), 0);
+    let (severity, text) = finding(&loaded, "server.1");
+    assert_eq!(severity, Severity::Warning);
+    assert!(text.starts_with("Invalid configuration, only one server specified (ignoring)"));
+}
+
+#[test]
+fn the_only_server_may_name_the_client_port() {
+    for (line, host, port) in [
+        ("server.1=a:1:2;2182", None, 2182),
+        ("server.1=a:1:2:participant;b:2183", Some("b"), 2183),
+        ("server.1=a:1:2|a2:1:2;[::1]:2184", Some("::1"), 2184),
+    ] {
+        let loaded = load(&sources(&format!("dataDir=/d\n{line}")), &no_file);
+        assert_eq!(loaded.refuses(true).count(), 0, "{line}");
+        assert_eq!(loaded.settings.listen.host.as_deref(), host);
+        assert_eq!(loaded.settings.listen.port, port);
+    }
+}
+
+#[test]
+fn a_malformed_server_is_refused() {
+    for line in [
+        "server.1=a",
+        "server.1=a:1",
+        "server.1=a:1:2:3:4",
+        "server.1=a:x:2",
+        "server.1=:1:2",
+        "server.1=a:1:2;x",
+        "server.1=a:1:2:leader",
+        "server.x=a:1:2",
+        "server.1=a:1:2:observer",
+        "server.1=a:1:2\nserver.2=a:1:2:observer",
+    ] {
+        assert!(refusal(&format!("{LEAST}{line}")).starts_with("zoo.cfg line 3"), "{line}");
+    }
+}
+
+#[test]
+fn a_dynamic_file_counts_like_the_file_itself() {
+    let with = |dynamic: &'static str, text: &str| {
+        let text = format!("{LEAST}dynamicConfigFile=/x.dynamic\n{text}");
+        load(&sources(&text), &move |path: &Path| {
+            assert_eq!(path, Path::new("/x.dynamic"));
+            Ok(dynamic.into())
+        })
+    };
+    assert_eq!(with("server.1=a:1:2;2181", "").refuses(true).count(), 0);
+    for (dynamic, text, words) in [
+        ("server.1=a:1:2\nserver.2=b:1:2", "", "/x.dynamic line 1: server.1: 2 participants"),
+        ("version=1", "", "/x.dynamic line 1: version: dynamic file shouldn't have version inside"),
+        ("tickTime=1", "", "/x.dynamic line 1: tickTime: Unrecognised parameter: tickTime"),
+        ("", "server.1=a:1:2", "zoo.cfg line 4: parameter: server.1 must be in a separate dynamic"),
+    ] {
+        let loaded = with(dynamic, text);
+        let first = loaded.refuses(false).next().expect("it refuses").to_string();
+        assert!(first.starts_with(words), "{first}");
+    }
+    assert!(refusal(&format!("{LEAST}dynamicConfigFile=/x")).contains("Error processing /x"));
+}
+
+#[test]
+fn an_unknown_key_is_a_mistake_with_its_line_and_what_may_be_meant() {
+    let loaded = loaded("\n# comment\ntikTime=1\nfrobnicate=2\nzookeeper.snapCount=5");
+    assert_eq!(loaded.refuses(false).count(), 0);
+    let mistakes: Vec<String> = loaded.refuses(true).map(ToString::to_string).collect();
+    assert_eq!(
+        mistakes,
+        [
+            "zoo.cfg line 5: tikTime: unknown key, no effect: did you mean tickTime?",
+            "zoo.cfg line 6: frobnicate: unknown key, no effect",
+            "zoo.cfg line 7: zookeeper.snapCount: no effect, as in Java: in a file it is written without the \
+             prefix, snapCount",
+        ]
+    );
+    assert_eq!(loaded.settings.core, Config::default());
+}
+
+#[test]
+fn a_property_that_cannot_be_read_leaves_the_default_and_says_so() {
+    let loaded = loaded("snapCount=many\nmaxCnxns=-1");
+    assert_eq!(loaded.settings.core.storage.snap_count, 100_000);
+    assert_eq!(loaded.refuses(false).count(), 0);
+    assert_eq!(loaded.refuses(true).count(), 2);
+}
+
+#[test]
+fn the_last_of_duplicate_keys_counts_and_the_first_says_so() {
+    let loaded = loaded("tickTime=1000\ntickTime=2000");
+    assert_eq!(loaded.settings.core.tick_ms, 2000);
+    let first = &loaded.findings[2];
+    assert_eq!((first.severity, first.value.as_deref()), (Severity::Warning, Some("1000")));
+    assert_eq!(first.text, "given again, which counts: zoo.cfg line 4");
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut all = sources(&format!("{LEAST}tickTime=1000\nsnapCount=10\nmaxCnxns=1"));
+    all.environment = vec![pair("ZOETROPE_TICK_TIME", "2000"), pair("ZOETROPE_SNAPCOUNT", "20")];
+    all.flags = vec![pair("zookeeper.tickTime", "3001")];
+    let loaded = load(&all, &no_file);
+    assert_eq!(loaded.settings.core.tick_ms, 3001);
+    assert_eq!(loaded.settings.core.storage.snap_count, 20);
+    assert_eq!(loaded.settings.listen.total_max, 1);
+    assert_eq!(loaded.refuses(true).count(), 0);
+    let of_file = loaded.findings.iter().find(|f| f.key.as_deref() == Some("tickTime")).unwrap();
+    assert_eq!(of_file.text, "given again, which counts: --set");
+}
+
+#[test]
+fn an_unknown_variable_is_a_mistake() {
+    let mut all = sources(LEAST);
+    all.environment = vec![("ZOETROPE_COLOR".to_owned(), "red".to_owned())];
+    let loaded = load(&all, &no_file);
+    let mistake = loaded.refuses(true).next().unwrap();
+    assert_eq!(mistake.origin, Some(Origin::Environment("ZOETROPE_COLOR".to_owned())));
+    assert_eq!(loaded.refuses(false).count(), 0);
+}
+
+#[test]
+fn storage_keys_reach_the_core() {
+    let storage = core(
+        "snapCount=0x20\nsnapSizeLimitInKb=010\ntxnLogSizeLimitInKb=4\nforceSync=no\nsnapshot.trust.empty=TRUE\n\
+         snapshot.compression.method=snappy\nautopurge.snapRetainCount=2\nautopurge.purgeInterval=2\npreAllocSize=128",
+    )
+    .storage;
+    assert_eq!(storage.snap_count, 32);
+    assert_eq!(storage.snap_size_limit, Some(8 << 10));
+    assert_eq!(storage.log_size_limit, Some(4 << 10));
+    assert!(!storage.force_sync);
+    assert!(storage.trust_empty_snapshot);
+    assert_eq!(storage.compression, Compression::Snappy);
+    assert_eq!(storage.snap_retain, Some(3));
+    assert_eq!(storage.purge_interval_ms, 7_200_000);
+    assert_eq!(storage.reserve_step, 128 << 10);
+}
+
+#[test]
+fn purging_is_on_unless_the_file_says_off() {
+    assert_eq!(core("").storage.snap_retain, Some(3));
+    assert_eq!(core("autopurge.snapRetainCount=7").storage.snap_retain, Some(7));
+    assert_eq!(core("autopurge.purgeInterval=0").storage.snap_retain, None);
+    assert_eq!(core("autopurge.purgeInterval=-1").storage.snap_retain, None);
+}
+
+#[test]
+fn limits_reach_the_core() {
+    let limits = core(
+        "jute.maxbuffer=2097151\nglobalOutstandingLimit=10\nlargeRequestThreshold=5\nthrottled_op_wait_time=6\n\
+         nio.sessionlessCnxnTimeout=7\nconnection_throttle_tokens=8\nzoetrope.outputBudget=1m",
+    )
+    .limits;
+    assert_eq!((limits.frame_max, limits.frame_extra), (2_097_151, 2_097_151));
+    assert_eq!(limits.outstanding_max, 10);
+    assert_eq!(limits.large_request_threshold, Some(5));
+    assert_eq!(limits.throttled_op_wait_ms, 6);
+    assert_eq!(limits.handshake_ms, 7);
+    assert_eq!(limits.connection_tokens, 8);
+    assert_eq!(limits.output_budget, 1 << 20);
+    assert_eq!(core("jute.maxbuffer.extrasize=1").limits.frame_extra, 1024);
+}
+
+#[test]
+fn who_may_do_what_reaches_the_core() {
+    let auth = core(
+        "skipACL=yes\nDigestAuthenticationProvider.superDigest=super:abc=\nensembleAuthName=a, b\n\
+         authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\nenforce.auth.enabled=true\n\
+         enforce.auth.schemes=digest,sasl\nsessionRequireClientSASLAuth=true",
+    )
+    .auth;
+    assert!(auth.skip_acl);
+    assert!(auth.sasl);
+    assert!(!auth.x509);
+    assert_eq!(auth.super_digest.as_deref(), Some("super:abc="));
+    assert_eq!(auth.ensemble_names, ["a", "b"]);
+    assert_eq!(auth.enforced_schemes, ["digest", "sasl"]);
+    assert!(!core("skipACL=true").auth.skip_acl);
+    assert_eq!(core("enforce.auth.schemes=sasl").auth.enforced_schemes, Vec::<String>::new());
+}
+
+#[test]
+fn the_whitelist_is_what_the_file_says() {
+    let words = |text: &str| loaded(text).settings.words;
+    assert!(words("").allows("srvr"));
+    assert!(!words("").allows("ruok"));
+    assert!(!words("").allows("isro"));
+    assert!(words("readonlymode.enabled=true").allows("isro"));
+    assert!(words("4lw.commands.whitelist=*").allows("dump"));
+    let some = words("4lw.commands.whitelist = ruok, mntr");
+    assert!(some.allows("ruok") && some.allows("mntr") && !some.allows("srvr"));
+    assert_eq!(words("zoetrope.srvr.dateFormat=us").date_format, DateFormat::Us);
+}
+
+#[test]
+fn what_has_no_effect_says_why_and_does_not_stand_in_the_way() {
+    let loaded =
+        loaded("admin.enableServer=true\nwatchManagerName=x\naudit.enable=false\nsuperUser=root");
+    assert_eq!(loaded.refuses(true).count(), 0);
+    let not_yet = "accepted, no effect yet: the HTTP admin server is not part of this release";
+    assert_eq!(finding(&loaded, "admin.enableServer"), (Severity::Note, not_yet));
+    assert_eq!(finding(&loaded, "watchManagerName").0, Severity::Note);
+    assert_eq!(finding(&loaded, "audit.enable").0, Severity::Note);
+    assert_eq!(finding(&loaded, "superUser").0, Severity::Warning);
+}
+
+#[test]
+fn the_samples_that_java_ships_and_test_harnesses_write_are_clean() {
+    for text in [
+        "tickTime=2000\ninitLimit=10\nsyncLimit=5\ndataDir=/tmp/zookeeper\nclientPort=2181\n",
+        "tickTime=4000\ndataDir=/d\nclientPort=20000\nmaxClientCnxns=0\nadmin.serverPort=20003\n\
+         serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+         authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\
+         ssl.keyStore.location=/d/server.jks\nssl.keyStore.password=apassword\n4lw.commands.whitelist=*\n\
+         reconfigEnabled=true\nlocalSessionsEnabled=true\nlocalSessionsUpgradingEnabled=true\n",
+    ] {
+        let loaded = load(&sources(text), &no_file);
+        let wrong: Vec<String> = loaded.refuses(true).map(ToString::to_string).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn every_key_of_the_table_can_be_given_without_being_unknown() {
+    for key in keys::all() {
+        let name = key.name.replace('*', "1");
+        let loaded = loaded(&format!("{name}=1"));
+        assert!(!finding(&loaded, &name).1.contains("unknown"), "{name}");
+    }
+}
+
+#[test]
+fn any_bytes_give_findings_and_never_a_panic() {
+    // A small congruential generator: the same bytes in every run.
+    let mut state = 0x5eed_u64;
+    let mut draw = move |below: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let pieces: [&[u8]; 14] = [
+        b"tickTime",
+        b"server.1",
+        b"=",
+        b":",
+        b"\\",
+        b"\n",
+        b"\\u00e4",
+        b"\\u",
+        b"0x",
+        b"-1",
+        b" ",
+        b"#",
+        b"a:1:2;3",
+        b"\xff",
+    ];
+    for _ in 0..4_000 {
+        let mut bytes = LEAST.as_bytes().to_vec();
+        for _ in 0..draw(24) {
+            bytes.extend_from_slice(pieces[draw(pieces.len())]);
+        }
+        let all = Sources { file: Some((PathBuf::from("f"), bytes)), ..Sources::default() };
+        let lines = load(&all, &no_file).findings.len();
+        assert!(lines > 0);
+    }
+}
