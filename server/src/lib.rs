@@ -1,15 +1,19 @@
 //! The server binary's parts: configuration, four-letter words, logs. No protocol and no disk.
 
 pub mod args;
+mod calendar;
 pub mod check;
 pub mod config_file;
 mod draft;
 pub mod exit;
 pub mod keys;
+pub mod launch;
 pub mod markdown;
 mod nearest;
 pub mod properties;
 pub mod settings;
 pub mod sources;
+pub mod telemetry;
 pub mod value;
 pub mod version;
+pub mod words;

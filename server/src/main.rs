@@ -8,13 +8,16 @@ use clap::Parser;
 
 use zoetrope_server::args::{Cli, Command, ConfigCommand};
 use zoetrope_server::exit::{Exit, refuse};
-use zoetrope_server::{check, markdown, sources};
+use zoetrope_server::{check, launch, markdown, sources};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
-        None => ExitCode::SUCCESS,
-        Some(Command::Server(_command)) => ExitCode::SUCCESS,
+        None => launch::serve(&cli.server).into(),
+        Some(Command::Server(mut command)) => {
+            command.server.config = command.server.config.or(command.file);
+            launch::serve(&command.server).into()
+        }
         Some(Command::Config(ConfigCommand::Check { file, set })) => config_check(&file, &set),
         Some(Command::Config(ConfigCommand::Keys { markdown: true })) => {
             print(&markdown::configuration())

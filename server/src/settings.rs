@@ -15,6 +15,8 @@ pub struct Settings {
     pub log_dir: Option<PathBuf>,
     /// `datadir.autocreate`.
     pub autocreate: bool,
+    /// `fsync.warningthresholdms`.
+    pub fsync_warning_ms: u64,
     /// Where clients connect.
     pub listen: Listen,
     /// What the four-letter words answer.
@@ -80,6 +82,7 @@ impl Default for Settings {
             data_dir: PathBuf::from("zoetrope-data"),
             log_dir: None,
             autocreate: true,
+            fsync_warning_ms: 1000,
             listen: Listen {
                 host: Some(IpAddr::from(Ipv4Addr::LOCALHOST).to_string()),
                 port: 2181,

@@ -77,11 +77,15 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    Key::nothing(
+    Key::honoured(
         Property,
         "fsync.warningthresholdms",
         "1000",
-        "how long the disk takes shows in the latencies of mntr",
+        "An fsync of the log that takes more ms gets a warning",
+        |draft, given| {
+            draft.settings.fsync_warning_ms = u64::from(given.natural()?);
+            Ok(())
+        },
     ),
     Key::nothing(Property, "flushDelay", "0", BATCH),
     Key::nothing(Property, "maxWriteQueuePollTime", "flushDelay/3", BATCH),

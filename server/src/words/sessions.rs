@@ -1,0 +1,76 @@
+//! `dump`: sessions and connections by the moment they expire, and ephemerals by owner (client protocol §5.6).
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use zoetrope_core::{Instant, Now, SessionId};
+use zoetrope_io_tokio::View;
+
+use super::clients::socket;
+use crate::calendar::java_date;
+
+pub(super) fn dump(view: &View<'_>) -> String {
+    let mut text = String::from("SessionTracker dump:\n");
+    let deadlines: BTreeMap<SessionId, Instant> =
+        view.server.sessions().map(|session| (session.session, session.deadline)).collect();
+    let sessions = deadlines.iter().map(|(session, deadline)| (*deadline, session.to_string()));
+    write_sets(&mut text, "Session Sets", view.now, sessions);
+
+    let owners: Vec<_> = view.server.ephemerals().collect();
+    let _ = writeln!(text, "ephemeral nodes dump:\nSessions with Ephemerals ({}):", owners.len());
+    for (session, paths) in owners {
+        let _ = writeln!(text, "{session}:");
+        for path in paths {
+            let _ = writeln!(text, "\t{path}");
+        }
+    }
+
+    text.push_str("Connections dump:\n");
+    write_sets(&mut text, "Connections Sets", view.now, connections(view, &deadlines).into_iter());
+    text
+}
+
+/// A connection expires with its session; one without a session when its time for a connect request is up.
+fn connections(
+    view: &View<'_>,
+    deadlines: &BTreeMap<SessionId, Instant>,
+) -> Vec<(Instant, String)> {
+    let handshake_ms = u64::from(view.settings.core.limits.handshake_ms);
+    let line = |addr, port, session| format!("ip: {} sessionId: {session}", socket(addr, port));
+    let others = view.server.connections().filter(|conn| conn.conn != view.asking);
+    let mut all: Vec<_> = others
+        .map(|conn| {
+            let left_ms = conn.established_ms + handshake_ms as i64 - view.now.wall_ms;
+            let handshake = view.now.mono.plus_ms(left_ms.max(0) as u64);
+            let deadline = deadlines.get(&conn.session).copied().unwrap_or(handshake);
+            (deadline, line(conn.addr, conn.port, conn.session))
+        })
+        .collect();
+    let asker = line(view.peer.ip(), view.peer.port(), SessionId::NONE);
+    all.push((view.now.mono.plus_ms(handshake_ms), asker));
+    all
+}
+
+fn write_sets(
+    text: &mut String,
+    title: &str,
+    now: Now,
+    lines: impl Iterator<Item = (Instant, String)>,
+) {
+    let mut sets: BTreeMap<Instant, Vec<String>> = BTreeMap::new();
+    for (deadline, line) in lines {
+        sets.entry(deadline).or_default().push(line);
+    }
+    let count: usize = sets.values().map(Vec::len).sum();
+    let _ = writeln!(text, "{title} ({})/({count}):", sets.len());
+    for (deadline, lines) in sets {
+        let _ = writeln!(text, "{} expire at {}:", lines.len(), java_date(wall_ms(now, deadline)));
+        for line in lines {
+            let _ = writeln!(text, "\t{line}");
+        }
+    }
+}
+
+fn wall_ms(now: Now, deadline: Instant) -> i64 {
+    now.wall_ms + deadline.as_ms() as i64 - now.mono.as_ms() as i64
+}
