@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
-use zoetrope_core::{Device, Dir, DropReason, FileId, Milestone, Refusal, Turn};
+use zoetrope_core::{ConnId, Device, Dir, DropReason, FileId, Milestone, Refusal, Turn, Zxid};
 use zoetrope_io_tokio::Observer;
 
 use crate::args::{LogFormat, LogLevel};
@@ -97,20 +97,20 @@ impl Log {
         dir.join(&place.name).display().to_string()
     }
 
-    fn recovered(&self, snapshot: Option<String>, replayed: u64, zxid: String) {
+    fn recovered(&self, snapshot: Option<String>, replayed: u64, zxid: Zxid) {
         self.startup.set(Startup { replayed, ..self.startup.get() });
         match snapshot {
-            Some(file) => info!(file, replayed, zxid, "database read: snapshot and log"),
-            None if replayed > 0 => info!(replayed, zxid, "database read: log without a snapshot"),
+            Some(file) => info!(%file, replayed, %zxid, "database read: snapshot and log"),
+            None if replayed > 0 => info!(replayed, %zxid, "database read: log without a snapshot"),
             None => info!("empty database created"),
         }
     }
 
-    fn serving(&self, zxid: String) {
+    fn serving(&self, zxid: Zxid) {
         let took = self.started.elapsed();
         self.startup.set(Startup { took_ms: millis(took), ..self.startup.get() });
         let clients = self.addr.map(|addr| addr.to_string()).unwrap_or_default();
-        info!(zxid, took_ms = millis(took), "serving clients on {clients}");
+        info!(%zxid, took_ms = millis(took), "serving clients on {clients}");
         if let (true, Some(addr)) = (self.newcomer, self.addr) {
             let addr = reachable(addr);
             info!("connect with `zkCli.sh -server {addr}`, or in Python with");
@@ -128,21 +128,21 @@ impl Observer for Log {
     fn milestone(&mut self, milestone: Milestone, turn: &Turn<'_>) {
         match milestone {
             Milestone::SnapshotSkipped { file } => warn!(
-                file = self.path(file, turn),
+                file = %self.path(file, turn),
                 "this snapshot is damaged or incomplete; an older one and the log are used instead"
             ),
             Milestone::Recovered { snapshot, replayed, zxid } => {
                 let snapshot = snapshot.map(|file| self.path(file, turn));
-                self.recovered(snapshot, replayed, zxid.to_string());
+                self.recovered(snapshot, replayed, zxid);
             }
             Milestone::TornTail { file, at } => warn!(
-                file = self.path(file, turn),
+                file = %self.path(file, turn),
                 offset = at,
                 "the log ended in a record that was being written when the server stopped; it was never \
                  acknowledged and is cut off. Nothing to do"
             ),
             Milestone::EmptyLogRemoved { file } => warn!(
-                file = self.path(file, turn),
+                file = %self.path(file, turn),
                 "a log file without any record was removed: it was being created when the server stopped. \
                  Nothing to do"
             ),
@@ -151,9 +151,9 @@ impl Observer for Log {
                 "the database differs from the one that wrote this txn. Keep the data directory and compare it \
                  with a backup or with another server before relying on it"
             ),
-            Milestone::Serving { zxid } => self.serving(zxid.to_string()),
+            Milestone::Serving { zxid } => self.serving(zxid),
             Milestone::Purged { file } => {
-                info!(file = self.path(file, turn), "old file removed; recovery does not need it");
+                info!(file = %self.path(file, turn), "old file removed; recovery does not need it");
             }
             Milestone::SnapshotStarted { .. }
             | Milestone::SnapshotTaken { .. }
@@ -164,7 +164,7 @@ impl Observer for Log {
             | Milestone::SessionRefused { .. }
             | Milestone::SessionExpired { .. }
             | Milestone::SessionClosed { .. } => on_session(milestone),
-            Milestone::ConnDropped { conn, why } => dropped(&conn.to_string(), why),
+            Milestone::ConnDropped { conn, why } => dropped(conn, why),
             Milestone::RoomLost => error!(
                 dir = %self.logs.display(),
                 "the disk is full: writes are refused, reads and deletes go on. Make room; the server then accepts \
@@ -233,39 +233,39 @@ fn refusal(why: Refusal) -> &'static str {
     }
 }
 
-fn dropped(conn: &str, why: DropReason) {
+fn dropped(conn: ConnId, why: DropReason) {
     match why {
         DropReason::BadHandshake => {
-            warn!(conn, "connection closed: its first bytes are no connect request of ZooKeeper");
+            warn!(%conn, "connection closed: its first bytes are no connect request of ZooKeeper");
         }
-        DropReason::BadFrame => warn!(conn, "connection closed: a request that cannot be decoded"),
+        DropReason::BadFrame => warn!(%conn, "connection closed: a request that cannot be decoded"),
         DropReason::UnknownOperation { kind } => {
-            warn!(conn, kind, "connection closed: there is no such operation");
+            warn!(%conn, kind, "connection closed: there is no such operation");
         }
-        DropReason::AuthFailed => warn!(conn, "connection closed: authentication failed"),
+        DropReason::AuthFailed => warn!(%conn, "connection closed: authentication failed"),
         DropReason::AuthRequired => {
             warn!(
-                conn,
+                %conn,
                 "connection closed: it has not authenticated by one of enforce.auth.schemes"
             );
         }
         DropReason::SlowReader => warn!(
-            conn,
+            %conn,
             "connection closed: it did not read its watch events; see zoetrope.eventBudget"
         ),
-        DropReason::Idle => info!(conn, "connection closed: no connect request in time"),
+        DropReason::Idle => info!(%conn, "connection closed: no connect request in time"),
         DropReason::Throttled => {
-            warn!(conn, "connection refused: too many new ones; see connection_throttle_tokens");
+            warn!(%conn, "connection refused: too many new ones; see connection_throttle_tokens");
         }
         DropReason::TooLarge => warn!(
-            conn,
+            %conn,
             "connection closed: too many bytes of large requests at once; see largeRequestMaxBytes"
         ),
-        DropReason::NotServing => info!(conn, "connection closed: the server does not serve now"),
+        DropReason::NotServing => info!(%conn, "connection closed: the server does not serve now"),
         DropReason::Replaced => {
-            debug!(conn, "connection closed: its session went on through another")
+            debug!(%conn, "connection closed: its session went on through another")
         }
-        DropReason::SessionEnded => debug!(conn, "connection closed: its session has ended"),
+        DropReason::SessionEnded => debug!(%conn, "connection closed: its session has ended"),
     }
 }
 
