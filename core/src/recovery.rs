@@ -321,12 +321,12 @@ impl Recovery {
                 }
                 self.next_log();
             }
-            Verdict::Unborn { .. } if is_last => {
+            Verdict::Unborn if is_last => {
                 self.milestones.push(Milestone::EmptyLogRemoved { file });
                 self.state.remove.push(file);
                 self.next_log();
             }
-            Verdict::Unborn { .. } => {
+            Verdict::Unborn => {
                 let what = format!("{} has no header, but newer logs follow it", self.name(file));
                 self.fail(what, LOG_REMEDY);
             }
