@@ -18,7 +18,8 @@ pub(super) fn dump(view: &View<'_>) -> String {
 
     let owners: Vec<_> = view.server.ephemerals().collect();
     let _ = writeln!(text, "ephemeral nodes dump:\nSessions with Ephemerals ({}):", owners.len());
-    for (session, paths) in owners {
+    for (session, mut paths) in owners {
+        paths.sort_unstable();
         let _ = writeln!(text, "{session}:");
         for path in paths {
             let _ = writeln!(text, "\t{path}");
