@@ -6,15 +6,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::draft::{Draft, is_relative};
-use crate::keys::{self, Does, Key};
+use crate::keys::{self, Does, Key, Kind};
 use crate::nearest::nearest;
 use crate::properties::{self, Property};
 use crate::settings::Settings;
 use crate::value::{Fault, Given};
 
-/// Everything that may hold a setting. Flags win over the environment, the environment over the file.
+/// Everything that may hold a setting. Flags win over the environment, the environment over the file, and the file, as
+/// in Java, over options for a JVM.
 #[derive(Clone, Default, Debug)]
 pub struct Sources {
+    /// Options of the form `-Dkey=value`, meant for a JVM: variable, key, value.
+    pub java_options: Vec<(String, String, String)>,
     /// zoo.cfg: its path as the user gave it, and its bytes.
     pub file: Option<(PathBuf, Vec<u8>)>,
     /// Variables that begin with `ZOETROPE_`, complete.
@@ -37,6 +40,8 @@ pub enum Origin {
     Environment(String),
     /// By `--set`.
     Flag,
+    /// By a `-D` option in this variable.
+    JavaOption(String),
 }
 
 impl fmt::Display for Origin {
@@ -45,6 +50,7 @@ impl fmt::Display for Origin {
             Self::File { path, line } => write!(f, "{} line {line}", path.display()),
             Self::Environment(variable) => write!(f, "environment {variable}"),
             Self::Flag => f.write_str("--set"),
+            Self::JavaOption(variable) => write!(f, "-D in {variable}"),
         }
     }
 }
@@ -139,6 +145,9 @@ struct Loader {
 impl Loader {
     fn collect(&mut self, sources: &Sources) -> Vec<Entry> {
         let mut entries = Vec::new();
+        for (variable, key, value) in &sources.java_options {
+            entries.extend(self.java_entry(variable, key, value));
+        }
         if let Some((path, bytes)) = &sources.file {
             entries.extend(self.parse(path, bytes).into_iter().map(|property| Entry {
                 key: property.key,
@@ -162,6 +171,27 @@ impl Loader {
             self.find(Some(origin), None, None, Severity::Error, malformed.to_string());
             Vec::new()
         })
+    }
+
+    /// Most options of a JVM are no business of ours; those of a ZooKeeper server are.
+    fn java_entry(&mut self, variable: &str, option: &str, value: &str) -> Option<Entry> {
+        let origin = Origin::JavaOption(variable.to_owned());
+        let property = option.strip_prefix("zookeeper.");
+        let key = keys::find(property.unwrap_or(option));
+        let kind = key.map(|key| key.kind);
+        let text = match (property, kind) {
+            (Some(_), Some(Kind::Property)) | (None, Some(Kind::Jvm)) => {
+                let key = property.unwrap_or(option).to_owned();
+                return Some(Entry { key, value: value.to_owned(), origin });
+            }
+            (Some(_), Some(Kind::Direct | Kind::Own)) => "no effect: it is read from the file only",
+            (Some(_), Some(Kind::Jvm)) => "no effect, as in Java: it is written without the prefix",
+            (Some(_), None) => "unknown key, no effect",
+            (None, _) => return None,
+        };
+        let value = Some(value.to_owned());
+        self.find(Some(origin), Some(option), value, Severity::Mistake, text.to_owned());
+        None
     }
 
     fn environment_entry(&mut self, variable: &str, value: &str) -> Option<Entry> {

@@ -20,6 +20,9 @@ the first one that has it counts:
 In flags and in the environment a key may have Java's prefix `zookeeper.`. In a file the prefix makes a key ineffective,
 as in Java, and the server says so. Keys that Java takes only as `-D` options may stand in the file here.
 
+`-D` options in `JVMFLAGS` and `SERVER_JVMFLAGS`, where Java's start scripts keep them (also in their `java.env`), are read, too,
+as a Java server would: the file wins over them, and options that are not ZooKeeper's are left alone.
+
 Without a file the server listens on 127.0.0.1:2181 and keeps its data in `./zoetrope-data`. A file must have `dataDir` and
 `clientPort`, and listens on all addresses unless `clientPortAddress` says otherwise.
 

@@ -13,7 +13,12 @@ pub fn read(file: Option<&Path>, set: &[(String, String)]) -> Result<Loaded, Str
         Some(path) => Some((path.to_owned(), read_file(path)?)),
         None => None,
     };
-    let sources = Sources { file, environment: environment(), flags: set.to_vec() };
+    let sources = Sources {
+        java_options: JAVA_VARIABLES.iter().flat_map(|name| java_options(name)).collect(),
+        file,
+        environment: environment(),
+        flags: set.to_vec(),
+    };
     Ok(load(&sources, &|path: &Path| fs::read(path)))
 }
 
@@ -40,6 +45,19 @@ fn environment() -> Vec<(String, String)> {
     let mut ours: Vec<_> = ours.collect();
     ours.sort();
     ours
+}
+
+/// What Java's start scripts hand to the JVM; settings that zoo.cfg cannot hold there are often here.
+const JAVA_VARIABLES: [&str; 2] = ["JVMFLAGS", "SERVER_JVMFLAGS"];
+
+fn java_options(variable: &str) -> Vec<(String, String, String)> {
+    let options = std::env::var(variable).unwrap_or_default();
+    let options = options.split_whitespace().filter_map(|option| {
+        let (key, value) = option.trim_matches(['"', '\'']).strip_prefix("-D")?.split_once('=')?;
+        let value = value.trim_matches(['"', '\'']);
+        Some((variable.to_owned(), key.to_owned(), value.to_owned()))
+    });
+    options.collect()
 }
 
 /// Kubernetes describes a service called `zoetrope` to every pod beside it; that is no configuration.

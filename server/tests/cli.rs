@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 fn zoetrope() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zoetrope"));
     for (name, _) in std::env::vars() {
-        if name.starts_with("ZOETROPE_") {
+        if name.starts_with("ZOETROPE_") || name.ends_with("JVMFLAGS") {
             command.env_remove(name);
         }
     }
@@ -197,7 +197,8 @@ fn a_server_serves_until_sigterm_and_exits_with_0() {
     );
     assert_eq!(server.word("ruok"), "imok");
     let srvr = server.word("srvr");
-    let version = concat!("Zookeeper version: 3.9.5-zoetrope-", env!("CARGO_PKG_VERSION"), ", built on 20");
+    let version =
+        concat!("Zookeeper version: 3.9.5-zoetrope-", env!("CARGO_PKG_VERSION"), ", built on 20");
     assert!(srvr.starts_with(version), "{srvr}");
     assert!(srvr.contains("\nMode: standalone\n"), "{srvr}");
     assert!(

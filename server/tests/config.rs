@@ -237,6 +237,40 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn options_for_a_jvm_count_where_the_file_says_nothing() {
+    let option = |key: &str, value: &str| ("JVMFLAGS".to_owned(), key.to_owned(), value.to_owned());
+    let mut all = sources(&format!("{LEAST}snapCount=10"));
+    all.java_options = vec![
+        option("jute.maxbuffer", "4194304"),
+        option("zookeeper.snapCount", "20"),
+        option("zookeeper.skipACL", "yes"),
+        option("file.encoding", "UTF-8"),
+        option("snapCount", "30"),
+    ];
+    let loaded = load(&all, &no_file);
+    assert_eq!(loaded.settings.core.limits.frame_max, 4_194_304);
+    assert_eq!(loaded.settings.core.storage.snap_count, 10);
+    assert!(loaded.settings.core.auth.skip_acl);
+    assert_eq!(loaded.refuses(true).count(), 0);
+
+    all.java_options = vec![
+        option("zookeeper.jute.maxbuffer", "1"),
+        option("zookeeper.tickTime", "1"),
+        option("zookeeper.frobnicate", "1"),
+    ];
+    let loaded = load(&all, &no_file);
+    let mistakes: Vec<String> = loaded.refuses(true).map(ToString::to_string).collect();
+    assert_eq!(
+        mistakes,
+        [
+            "-D in JVMFLAGS: zookeeper.jute.maxbuffer: no effect, as in Java: it is written without the prefix",
+            "-D in JVMFLAGS: zookeeper.tickTime: no effect: it is read from the file only",
+            "-D in JVMFLAGS: zookeeper.frobnicate: unknown key, no effect",
+        ]
+    );
+}
+
+#[test]
 fn an_unknown_variable_is_a_mistake() {
     let mut all = sources(LEAST);
     all.environment = vec![("ZOETROPE_COLOR".to_owned(), "red".to_owned())];

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use zoetrope_core::{ConnStatus, SessionId, Status};
 use zoetrope_io_tokio::View;
 
-use super::decimal;
+use super::{Traffic, decimal};
 use crate::settings::WordSettings;
 use crate::version;
 
@@ -14,11 +14,11 @@ pub(super) fn srvr(
     status: &Status,
     view: &View<'_>,
     settings: &WordSettings,
-    asked: u64,
+    traffic: Traffic,
 ) -> String {
     let mut text = String::new();
     write_version(&mut text, settings);
-    write_glance(&mut text, status, view, asked);
+    write_glance(&mut text, status, view, traffic);
     text
 }
 
@@ -26,7 +26,7 @@ pub(super) fn stat(
     status: &Status,
     view: &View<'_>,
     settings: &WordSettings,
-    asked: u64,
+    traffic: Traffic,
 ) -> String {
     let mut text = String::new();
     write_version(&mut text, settings);
@@ -35,7 +35,7 @@ pub(super) fn stat(
         let _ = writeln!(text, " {}", brief(&conn));
     }
     let _ = writeln!(text, " {}\n", asker(view));
-    write_glance(&mut text, status, view, asked);
+    write_glance(&mut text, status, view, traffic);
     text
 }
 
@@ -61,12 +61,12 @@ fn write_version(text: &mut String, settings: &WordSettings) {
     let _ = writeln!(text, "Zookeeper version: {}", version::with_date(settings.date_format));
 }
 
-fn write_glance(text: &mut String, status: &Status, view: &View<'_>, asked: u64) {
+fn write_glance(text: &mut String, status: &Status, view: &View<'_>, traffic: Traffic) {
     let latency = &status.latency_ms;
     let mean = decimal(latency.mean());
     let _ = writeln!(text, "Latency min/avg/max: {}/{mean}/{}", latency.min, latency.max);
-    let _ = writeln!(text, "Received: {}", status.packets_received + asked);
-    let _ = writeln!(text, "Sent: {}", status.packets_sent);
+    let _ = writeln!(text, "Received: {}", status.packets_received + traffic.asked);
+    let _ = writeln!(text, "Sent: {}", status.packets_sent + traffic.answered);
     let _ = writeln!(text, "Connections: {}", view.figures.open);
     let _ = writeln!(text, "Outstanding: {}", status.outstanding);
     let _ = writeln!(text, "Zxid: {}", status.zxid_applied);

@@ -6,7 +6,7 @@ use std::fmt::{Display, Write};
 use zoetrope_core::{Status, Summary};
 use zoetrope_io_tokio::View;
 
-use super::{Startup, decimal, machine};
+use super::{Startup, Traffic, decimal, machine};
 use crate::settings::WordSettings;
 use crate::version;
 
@@ -15,12 +15,12 @@ pub(super) fn mntr(
     view: &View<'_>,
     settings: &WordSettings,
     startup: Startup,
-    asked: u64,
+    traffic: Traffic,
 ) -> String {
     let mut page = Page::default();
     page.line("version", version::with_date(settings.date_format));
     page.line("server_state", "standalone");
-    gauges(&mut page, status, view, asked);
+    gauges(&mut page, status, view, traffic);
     counters(&mut page, status, view);
     summaries(&mut page, status, view, startup);
     page.text
@@ -52,7 +52,7 @@ impl Page {
     }
 }
 
-fn gauges(page: &mut Page, status: &Status, view: &View<'_>, asked: u64) {
+fn gauges(page: &mut Page, status: &Status, view: &View<'_>, traffic: Traffic) {
     let (open, max) = machine::file_descriptors();
     let (last_size, sizes) = &status.reply_size;
     // Java's "none yet".
@@ -60,8 +60,8 @@ fn gauges(page: &mut Page, status: &Status, view: &View<'_>, asked: u64) {
     page.line("avg_latency", decimal(status.latency_ms.mean()));
     page.line("max_latency", status.latency_ms.max);
     page.line("min_latency", status.latency_ms.min);
-    page.line("packets_received", status.packets_received + asked);
-    page.line("packets_sent", status.packets_sent);
+    page.line("packets_received", status.packets_received + traffic.asked);
+    page.line("packets_sent", status.packets_sent + traffic.answered);
     page.line("num_alive_connections", view.figures.open);
     page.line("outstanding_requests", status.outstanding);
     page.line("uptime", view.figures.uptime.as_millis());

@@ -22,8 +22,15 @@ pub struct FourLetterWords {
     startup: Rc<Cell<Startup>>,
     /// Nothing is traced; Java prints the mask, so it is kept.
     trace_mask: i64,
-    /// Words since the start or since `srst`; Java counts them among the packets.
+    traffic: Traffic,
+}
+
+/// Words since the start or since `srst`; Java counts them among the packets.
+#[derive(Clone, Copy, Default, Debug)]
+struct Traffic {
     asked: u64,
+    /// One less than asked while an answer is being made, but for `srst`'s own.
+    answered: u64,
 }
 
 /// How the start went, for `mntr`.
@@ -64,7 +71,18 @@ const WORDS: [(&str, bool); 18] = [
 impl FourLetterWords {
     /// Answers as the settings allow. `startup` is filled in while the server starts.
     pub fn new(settings: WordSettings, startup: Rc<Cell<Startup>>) -> Self {
-        Self { settings, startup, trace_mask: DEFAULT_TRACE_MASK, asked: 0 }
+        Self { settings, startup, trace_mask: DEFAULT_TRACE_MASK, traffic: Traffic::default() }
+    }
+
+    fn permitted(&mut self, word: &str, argument: &[u8], view: &View<'_>) -> String {
+        if !self.settings.allows(word) {
+            return format!("{word} is not executed because it is not in the whitelist.\n");
+        }
+        let needs_serving = WORDS.iter().any(|(name, needs)| *name == word && *needs);
+        if needs_serving && view.server.status().phase != Phase::Standalone {
+            return not_serving(word);
+        }
+        self.text(word, argument, view)
     }
 
     fn text(&mut self, word: &str, argument: &[u8], view: &View<'_>) -> String {
@@ -82,14 +100,14 @@ impl FourLetterWords {
             "isro" => "rw".to_owned(),
             "conf" => machine::conf(view),
             "dirs" => machine::dirs(view.settings),
-            "srvr" => clients::srvr(&status, view, &self.settings, self.asked),
-            "stat" => clients::stat(&status, view, &self.settings, self.asked),
+            "srvr" => clients::srvr(&status, view, &self.settings, self.traffic),
+            "stat" => clients::stat(&status, view, &self.settings, self.traffic),
             "cons" => clients::cons(view),
             "crst" => "Connection stats reset.\n".to_owned(),
             "srst" => "Server stats reset.\n".to_owned(),
             "dump" => sessions::dump(view),
             "hash" => hash(view),
-            "mntr" => mntr::mntr(&status, view, &self.settings, self.startup.get(), self.asked),
+            "mntr" => mntr::mntr(&status, view, &self.settings, self.startup.get(), self.traffic),
             "wchs" => watches::wchs(view.server),
             "wchc" => watches::wchc(view.server),
             "wchp" => watches::wchp(view.server),
@@ -116,28 +134,21 @@ impl Words for FourLetterWords {
         view: &View<'_>,
         out: &mut Vec<u8>,
     ) -> Option<Command> {
-        self.asked += 1;
+        self.traffic.asked += 1;
         let word =
             if word == TELNET_CLOSE { "telnet close" } else { str::from_utf8(&word).ok()? };
-        if !self.settings.allows(word) {
-            let text = format!("{word} is not executed because it is not in the whitelist.\n");
-            out.extend_from_slice(text.as_bytes());
-            return None;
-        }
-        let needs_serving = WORDS.iter().any(|(name, needs)| *name == word && *needs);
-        if needs_serving && view.server.status().phase != Phase::Standalone {
-            out.extend_from_slice(not_serving(word).as_bytes());
-            return None;
-        }
-        out.extend_from_slice(self.text(word, argument, view).as_bytes());
-        match word {
+        out.extend_from_slice(self.permitted(word, argument, view).as_bytes());
+        let command = match word {
+            _ if !self.settings.allows(word) => None,
             "srst" => {
-                self.asked = 0;
+                self.traffic = Traffic::default();
                 Some(Command::ResetStats)
             }
             "crst" => Some(Command::ResetConnStats),
             _ => None,
-        }
+        };
+        self.traffic.answered += 1;
+        command
     }
 }
 

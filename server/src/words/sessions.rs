@@ -36,7 +36,9 @@ fn connections(
     view: &View<'_>,
     deadlines: &BTreeMap<SessionId, Instant>,
 ) -> Vec<(Instant, String)> {
-    let handshake_ms = u64::from(view.settings.core.limits.handshake_ms);
+    let handshake_ms = u64::from(view.settings.core.limits.handshake_ms.max(1));
+    // Java looks for silent connections that often.
+    let round = |at: Instant| Instant::from_ms((at.as_ms() / handshake_ms + 1) * handshake_ms);
     let line = |addr, port, session| format!("ip: {} sessionId: {session}", socket(addr, port));
     let others = view.server.connections().filter(|conn| conn.conn != view.asking);
     let mut all: Vec<_> = others
@@ -44,11 +46,11 @@ fn connections(
             let left_ms = conn.established_ms + handshake_ms as i64 - view.now.wall_ms;
             let handshake = view.now.mono.plus_ms(left_ms.max(0) as u64);
             let deadline = deadlines.get(&conn.session).copied().unwrap_or(handshake);
-            (deadline, line(conn.addr, conn.port, conn.session))
+            (round(deadline), line(conn.addr, conn.port, conn.session))
         })
         .collect();
     let asker = line(view.peer.ip(), view.peer.port(), SessionId::NONE);
-    all.push((view.now.mono.plus_ms(handshake_ms), asker));
+    all.push((round(view.now.mono.plus_ms(handshake_ms)), asker));
     all
 }
 
