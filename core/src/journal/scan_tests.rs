@@ -22,12 +22,17 @@ fn set_data(zxid: i64, data: &[u8]) -> (TxnHeader, Txn) {
 
 /// A log of records 1 to `count` with `size` bytes of data each, and the offset of each record and of the end.
 fn log(count: i64, size: usize) -> (Vec<u8>, Vec<usize>) {
+    log_of(&vec![size; count as usize])
+}
+
+/// A log of records with so many bytes of data.
+fn log_of(sizes: &[usize]) -> (Vec<u8>, Vec<usize>) {
     let mut bytes = Vec::new();
     encode_file_header(&mut bytes);
     let mut starts = Vec::new();
-    for zxid in 1..=count {
+    for (zxid, size) in (1..).zip(sizes) {
         starts.push(bytes.len());
-        let (header, txn) = set_data(zxid, &vec![b'x'; size]);
+        let (header, txn) = set_data(zxid, &vec![b'x'; *size]);
         encode_record(&header, &txn, Some(zxid as u64), &mut bytes);
     }
     starts.push(bytes.len());
@@ -185,6 +190,47 @@ fn dropped_records_are_counted() {
     assert!(matches!(verdict, Verdict::Torn { dropped: 12 | 13, .. }), "{verdict:?}");
 }
 
+/// Bytes of a record without its data.
+const BARE: usize = 71;
+
+#[test]
+fn a_lost_sector_ends_where_a_whole_record_begins_with_zeros() {
+    // The third record begins two bytes before the end of a sector; those two are zeros anyway.
+    let (mut bytes, starts) = log_of(&[600 - 16 - BARE, 1022 - 600 - BARE, 50]);
+    assert_eq!(starts, [16, 600, 1022, 1022 + BARE + 50]);
+    bytes[600..1024].fill(0);
+    assert_eq!(scan(&padded(bytes)), (1, torn(600, 1)));
+}
+
+#[test]
+fn zeros_beside_bytes_that_arrived_are_damage() {
+    let (mut bytes, starts) = log_of(&[512 - 16 - BARE, 100, 50]);
+    assert_eq!(starts[1], 512);
+    bytes[512..starts[2]].fill(0);
+    let what = Damage::Gap { whole_records_behind: 1 };
+    assert_eq!(scan(&padded(bytes)), (1, damaged(512, what)));
+}
+
+#[test]
+fn the_zeros_every_record_begins_with_prove_no_loss() {
+    for before in 1..=4 {
+        let start = 512 - before;
+        let (mut bytes, starts) = log_of(&[start - 16 - BARE, 100]);
+        assert_eq!(starts[1], start);
+        bytes[start + 60] ^= 1;
+        assert_eq!(scan(&padded(bytes)), (1, damaged(start, Damage::Checksum)), "{before}");
+    }
+}
+
+#[test]
+fn older_records_behind_the_end_are_rubbish() {
+    let (mut bytes, starts) = log(3, 100);
+    let old = bytes[starts[0]..starts[2]].to_vec();
+    bytes.extend_from_slice(&[0xee; 40]);
+    bytes.extend_from_slice(&old);
+    assert_eq!(scan(&padded(bytes)), (3, torn(starts[3], 0)));
+}
+
 #[test]
 fn a_wrong_byte_in_a_whole_record_is_damage_wherever_it_is() {
     let (bytes, starts) = log(3, 100);
@@ -233,6 +279,7 @@ fn damage_says_what_it_is_in_the_words_of_java() {
     // Behind a damaged checksum nothing else tells the right length.
     let mut bytes = bytes.clone();
     bytes[first + 4..first + 12].copy_from_slice(&[1, 2, 3, 4, 0xff, 0xff, 0xff, 0xfe]);
+    let mut bytes = padded(bytes);
     assert_eq!(scan(&bytes), (0, damaged(first, Damage::Length(-2))));
     bytes[first + 8..first + 12].fill(0);
     assert_eq!(scan(&bytes), (0, damaged(first, Damage::Gap { whole_records_behind: 1 })));
