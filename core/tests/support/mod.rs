@@ -1,0 +1,206 @@
+//! A server over a data directory in memory, with a disk that never fails unless a test says so.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use flate2::read::GzDecoder;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use zoetrope_core::wire::{ConnectRequest, Request};
+use zoetrope_core::*;
+
+/// Files of a data directory by name.
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
+
+/// A server over a data directory in memory.
+pub(crate) struct Bench {
+    pub(crate) server: Server,
+    pub(crate) files: Files,
+    listing: Vec<String>,
+    unreadable: BTreeSet<String>,
+    snapshot: Vec<u8>,
+    replies: Vec<u8>,
+    pub(crate) milestones: Vec<Milestone>,
+    pub(crate) halted: Option<String>,
+}
+
+const NOW: Now = Now { mono: Instant(1), wall_ms: 1_795_400_000_000 };
+const CONN: ConnId = ConnId(1);
+
+impl Bench {
+    pub(crate) fn start(files: Files, config: Config) -> Self {
+        Self::start_without(files, config, &[])
+    }
+
+    /// Starts while some files cannot be read.
+    pub(crate) fn start_without(files: Files, config: Config, unreadable: &[&str]) -> Self {
+        let dir = |name: &str| if name.starts_with("snap") { Dir::Snapshot } else { Dir::Log };
+        let place = |name: &String| FilePlace { dir: dir(name), name: name.clone() };
+        let listing = Listing {
+            files: files.iter().map(|(name, bytes)| (place(name), bytes.len() as u64)).collect(),
+            same_dir: true,
+        };
+        let mut bench = Self {
+            server: Server::new(config, 7, NOW, listing),
+            listing: files.keys().cloned().collect(),
+            unreadable: unreadable.iter().map(|name| (*name).to_owned()).collect(),
+            files,
+            snapshot: Vec::new(),
+            replies: Vec::new(),
+            milestones: Vec::new(),
+            halted: None,
+        };
+        bench.run();
+        bench
+    }
+
+    /// Carries out effects until there are none.
+    fn run(&mut self) {
+        loop {
+            let mut facts: Vec<Fact> = Vec::new();
+            let turn = self.server.effects(NOW);
+            self.halted = turn.halted().map(str::to_owned);
+            for effect in turn.effects() {
+                let name = |file| turn.place(file).name.clone();
+                match *effect {
+                    Effect::Reserve { file, upto } => {
+                        let bytes = self.files.entry(name(file)).or_default();
+                        bytes.resize(bytes.len().max(upto as usize), 0);
+                        facts.push(Box::new(move |s| {
+                            s.input(NOW, &Input::Reserved { file, upto });
+                        }));
+                    }
+                    Effect::Append { file, at, bytes } => {
+                        let (at, bytes) = (at as usize, turn.bytes(bytes));
+                        let into = self.files.get_mut(&name(file)).expect("room was reserved");
+                        into[at..at + bytes.len()].copy_from_slice(bytes);
+                    }
+                    Effect::Fsync { branch, upto, .. } => facts.push(Box::new(move |s| {
+                        s.input(NOW, &Input::Durable { branch, upto });
+                    })),
+                    Effect::Rename { from, to } => {
+                        let bytes = self.files.remove(&name(from)).expect("it is there");
+                        self.files.insert(name(to), bytes);
+                    }
+                    Effect::Truncate { file, at } => {
+                        let bytes = self.files.get_mut(&name(file)).expect("it is there");
+                        bytes.truncate(at as usize);
+                    }
+                    Effect::SnapSlice { at, bytes } => {
+                        self.snapshot.truncate(at as usize);
+                        self.snapshot.extend_from_slice(turn.bytes(bytes));
+                        let upto = self.snapshot.len() as u64;
+                        facts.push(Box::new(move |s| {
+                            s.input(NOW, &Input::SnapWritten { upto });
+                        }));
+                    }
+                    Effect::SnapFinish { file, zxid } => {
+                        self.files.insert(name(file), std::mem::take(&mut self.snapshot));
+                        facts.push(Box::new(move |s| {
+                            s.input(NOW, &Input::SnapDurable { zxid });
+                        }));
+                    }
+                    Effect::Read { file, .. } if self.unreadable.contains(&name(file)) => {
+                        facts.push(Box::new(move |s| {
+                            s.input(NOW, &Input::ReadFailed { file, error: "no permission" });
+                        }));
+                    }
+                    Effect::Read { file, at, len } => {
+                        let bytes = read(&name(file), &self.files[&name(file)], at, len);
+                        facts.push(Box::new(move |s| {
+                            s.input(NOW, &Input::ReadDone { file, at, bytes: &bytes });
+                        }));
+                    }
+                    Effect::Remove { file } => {
+                        self.files.remove(&name(file));
+                    }
+                    Effect::Reply { conn } => self.replies.extend_from_slice(turn.reply(conn)),
+                    Effect::Report(milestone) => self.milestones.push(milestone),
+                    Effect::Halt
+                    | Effect::Close { .. }
+                    | Effect::FsyncDir
+                    | Effect::PutEpochs { .. }
+                    | Effect::SendPeer { .. }
+                    | Effect::Connect { .. }
+                    | Effect::Disconnect { .. }
+                    | Effect::Pause { .. }
+                    | Effect::Resume { .. }
+                    | Effect::SetTimer { .. } => {}
+                }
+            }
+            if facts.is_empty() {
+                return;
+            }
+            for fact in facts {
+                fact(&mut self.server);
+            }
+        }
+    }
+
+    pub(crate) fn connect(&mut self) {
+        let addr = "127.0.0.1".parse().unwrap();
+        let identities = vec![];
+        self.server
+            .input(NOW, &Input::Opened { conn: CONN, addr, port: 1, secure: false, identities });
+        let mut bytes = Vec::new();
+        let request = ConnectRequest {
+            last_zxid_seen: Zxid::ZERO,
+            timeout_ms: 10_000,
+            session: SessionId::NONE,
+            password: &[0; 16],
+            read_only: Some(false),
+        };
+        request.encode(&mut bytes);
+        self.server.input(NOW, &Input::Requests { conn: CONN, bytes: &bytes });
+        self.run();
+        self.replies.clear();
+    }
+
+    /// The body of the reply; the request must succeed.
+    pub(crate) fn ask(&mut self, request: &Request<'_>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        request.encode(Xid(1), &mut bytes);
+        self.server.input(NOW, &Input::Requests { conn: CONN, bytes: &bytes });
+        self.run();
+        let reply = std::mem::take(&mut self.replies);
+        let error = i32::from_be_bytes(reply[16..20].try_into().unwrap());
+        assert_eq!(error, 0, "{request:?}");
+        reply[20..].to_vec()
+    }
+
+    pub(crate) fn name(&self, file: FileId) -> &str {
+        &self.listing[file.0 as usize]
+    }
+}
+
+type Fact = Box<dyn FnOnce(&mut Server)>;
+
+/// What a driver reads: compressed files as what they decompress to.
+fn read(name: &str, bytes: &[u8], at: u64, len: u32) -> Vec<u8> {
+    let plain;
+    let bytes = match Compression::of_name(name) {
+        Compression::None => bytes,
+        Compression::Gzip => {
+            let mut all = Vec::new();
+            GzDecoder::new(bytes).read_to_end(&mut all).unwrap();
+            plain = all;
+            &plain
+        }
+        Compression::Snappy => {
+            plain = unsnap(bytes);
+            &plain
+        }
+    };
+    let from = bytes.len().min(at as usize);
+    bytes[from..bytes.len().min(from + len as usize)].to_vec()
+}
+
+/// The stream of snappy-java: 16 bytes of header, then raw blocks, each behind its length.
+fn unsnap(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let mut rest = &bytes[16..];
+    while let Some((len, behind)) = rest.split_first_chunk::<4>() {
+        let (block, behind) = behind.split_at(u32::from_be_bytes(*len) as usize);
+        plain.extend(snap::raw::Decoder::new().decompress_vec(block).unwrap());
+        rest = behind;
+    }
+    plain
+}
