@@ -24,5 +24,5 @@ pub use effect::{Dir, DropReason, Effect, FileId, FilePlace, Milestone, Refusal,
 pub use ids::{ChanId, ConnId, Epoch, SessionId, Sid, Xid, Zxid};
 pub use input::{Command, Device, Input, Link};
 pub use server::{Listing, Server, Turn};
-pub use status::{ConnStatus, Phase, SessionStatus, Status, Summary};
+pub use status::{ConnStatus, Histogram, Phase, SessionStatus, Status, Summary};
 pub use time::{Instant, Now};

@@ -68,6 +68,8 @@ struct State {
     acls: BTreeMap<i64, Arc<[Acl]>>,
     zxid: Zxid,
     snapshot: Option<(FileId, Zxid)>,
+    /// What the snapshot holds was in the durable log when it got its name.
+    proven: Zxid,
     /// The snapshot's own digest holds from this zxid on.
     digest_from: Option<(Zxid, u64)>,
     mismatches: u64,
@@ -237,6 +239,9 @@ impl Recovery {
                 Ok(Next::NeedsMore) => return,
                 Ok(Next::Done(trailer)) => {
                     self.state.digest_from = trailer.digest;
+                    let digest_zxid = trailer.digest.map_or(label, |(zxid, _)| zxid);
+                    self.state.proven =
+                        label.max(digest_zxid).max(trailer.last_zxid.unwrap_or(label));
                     return self.on_snapshot_loaded(file, label);
                 }
                 Ok(Next::Item(item)) => {
@@ -282,6 +287,11 @@ impl Recovery {
         let Stage::Logs { left, now } = &mut self.stage else { return };
         let Some(at) = left.pop_front() else {
             let State { snapshot, replayed, zxid, .. } = self.state;
+            // A backup of the snapshot alone: what it holds beyond its label is half of something.
+            if let Some((beyond, _)) = self.state.digest_from {
+                self.milestones.push(Milestone::DigestMismatch { zxid: beyond });
+                self.state.mismatches += 1;
+            }
             let snapshot = snapshot.map(|(file, _)| file);
             self.milestones.push(Milestone::Recovered { snapshot, replayed, zxid });
             self.stage = Stage::Done;
@@ -312,6 +322,15 @@ impl Recovery {
         let Some(verdict) = log.scanner.verdict() else { return };
         match verdict {
             Verdict::Clean { .. } => self.next_log(),
+            Verdict::Torn { at, dropped } if dropped > 0 && self.state.zxid < self.state.proven => {
+                let what = format!(
+                    "{} is damaged at offset {at}: no record starts here, but {dropped} whole ones follow, and the \
+                     snapshot proves that they were durable up to {}",
+                    self.name(file),
+                    self.state.proven
+                );
+                self.fail(what, LOG_REMEDY);
+            }
             Verdict::Torn { at, .. } => {
                 // Behind a torn tail an older server began a new file; whether anything is missing between them,
                 // the zxids say.
@@ -355,6 +374,7 @@ impl State {
             acls: BTreeMap::new(),
             zxid: Zxid::ZERO,
             snapshot: None,
+            proven: Zxid::ZERO,
             digest_from: None,
             mismatches: 0,
             replayed: 0,

@@ -44,6 +44,37 @@ impl Summary {
     }
 }
 
+/// A summary that also knows percentiles, to the next power of two.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Histogram {
+    /// Minimum, maximum, sum, count.
+    pub summary: Summary,
+    /// How many values need that many bits.
+    buckets: [u64; 32],
+}
+
+impl Histogram {
+    /// Takes one value in.
+    pub fn add(&mut self, value: u64) {
+        self.summary.add(value);
+        let bits = (64 - value.leading_zeros()).min(31);
+        self.buckets[bits as usize] += 1;
+    }
+
+    /// A value that `share` of all values do not exceed: the upper end of its bucket, but never above the maximum.
+    pub fn percentile(&self, share: f64) -> u64 {
+        let wanted = (self.summary.count as f64 * share).ceil() as u64;
+        let mut seen = 0;
+        for (bits, count) in self.buckets.iter().enumerate() {
+            seen += count;
+            if seen >= wanted {
+                return ((1u64 << bits) - 1).min(self.summary.max);
+            }
+        }
+        self.summary.max
+    }
+}
+
 /// The whole server at a glance (`srvr`, `mntr`).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Status {
@@ -78,9 +109,9 @@ pub struct Status {
     /// From taking a request in to answering it, ms.
     pub latency_ms: Summary,
     /// The same for reads alone.
-    pub read_latency_ms: Summary,
+    pub read_latency_ms: Histogram,
     /// The same for writes alone.
-    pub update_latency_ms: Summary,
+    pub update_latency_ms: Histogram,
     /// Reply sizes in bytes: last, smallest, largest.
     pub reply_size: (u64, Summary),
     /// Txns committed.

@@ -130,7 +130,10 @@ class Run:
     def __init__(self, addrs, seed, verbose=False):
         self.rng = random.Random(seed)
         self.seed = seed
-        self.generator = Generator(self.rng)
+        # Java compares a write with the quota's figures as they are applied by then, which is a matter of luck when
+        # requests are pipelined. Every third seed has quotas, and sends one request at a time.
+        self.quotas = seed % 3 == 0
+        self.generator = Generator(self.rng, self.quotas)
         views = (View(), View())
         self.pairs = [Pair(Side(addrs[0], views[0]), Side(addrs[1], views[1])) for _ in range(3)]
         self.coverage = collections.Counter()
@@ -168,9 +171,10 @@ class Run:
         """Some requests at once, and what both servers make of them."""
         rng = self.rng
         closing = rng.random() < 0.03
-        requests = [self.generator.closing()] if closing else [self.generator.request() for _ in range(rng.randint(1, 12))]
-        # Answers to these may overtake others, as they please: each goes alone.
-        alone = [r for r in requests if r[0] in (100, 102)]
+        requests = [self.generator.closing()] if closing else [self.generator.request() for _ in range(1 if self.quotas else rng.randint(1, 12))]
+        # Answers to auth and sasl may overtake others, as they please; and Java checks what is sent behind a setACL
+        # that is still in flight against the former ACL. Each of these goes alone.
+        alone = [r for r in requests if r[0] in (100, 102, 7)]
         requests = alone[:1] or requests
         data, ops = b"", {}
         for op, body, text in requests:

@@ -19,8 +19,9 @@ SECRETS = ["u1:p1", "u2:p2", "nocolon", "super:test"]
 
 
 class Generator:
-    def __init__(self, rng):
+    def __init__(self, rng, quotas):
         self.rng = rng
+        self.quotas = quotas
         self.last_zxid = 0
 
     def path(self, depth=3, odd=0.03):
@@ -66,8 +67,10 @@ class Generator:
         path = self.path()
         if self.rng.random() < 0.05 and path:
             path = path + "/"
-        body = s(path) + buf(self.rng.choice(DATA)) + acl(self.acl()) + i(flags)
-        return op, body + (q(ttl) if name == "createTTL" else b""), "%s %r flags %d" % (name, path, flags)
+        entries = self.acl()
+        body = s(path) + buf(self.rng.choice(DATA)) + acl(entries) + i(flags)
+        text = "%s %r flags %d" % (name, path, flags) + ("" if entries == OPEN else " acl %r" % entries)
+        return op, body + (q(ttl) if name == "createTTL" else b""), text
 
     def simple(self, name):
         r = self.rng
@@ -159,7 +162,7 @@ class Generator:
             secret = self.rng.choice(SECRETS if self.rng.random() < 0.5 else SECRETS[:3])
             scheme = self.rng.choice(["digest", "digest", "digest", "ip"])
             return OPS["auth"], i(0) + s(scheme) + buf(secret.encode()), "auth %s %s" % (scheme, secret)
-        if r < 0.42:
+        if r < 0.43 and self.quotas:
             return self.quota()
         name = self.rng.choice(
             ["exists"] * 5 + ["getData"] * 6 + ["setData"] * 7 + ["delete"] * 6 + ["getChildren"] * 3 +

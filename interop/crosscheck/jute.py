@@ -80,7 +80,11 @@ class Reader:
 
     def s(self):
         data = self.buf()
-        return None if data is None else data.decode("utf-8", "replace")
+        if data is None:
+            return None
+        # Java writes characters beyond U+FFFF as two surrogates of three bytes each.
+        text = data.decode("utf-8", "surrogatepass")
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def vec(self, dec):
         return [dec() for _ in range(self.i())]
@@ -110,7 +114,8 @@ class View:
                 children, pzxid)
 
     def acl(self, r):
-        return r.vec(lambda: (r.i(), r.s(), r.s()))
+        # The order in which "auth" expands to identities is Java's hash order.
+        return sorted(r.vec(lambda: (r.i(), r.s(), r.s())))
 
     def result(self, r):
         out = []

@@ -184,6 +184,8 @@ async fn accept(shared: Rc<Shared>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                // One socket may serve both families; a client is known by its own address.
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let _ = stream.set_nodelay(true);
                 let Some(id) = shared.core.borrow_mut().admit(peer) else { continue };
                 spawn_local(serve(shared.clone(), id, stream, peer));

@@ -138,6 +138,8 @@ pub(super) struct Clients {
     pub(super) outstanding: u64,
     /// Frames ever put into an output.
     pub(super) frames_sent: u64,
+    /// Sizes of frames: the last, and all of them.
+    pub(super) reply_size: (u64, Summary),
 }
 
 impl Clients {
@@ -152,6 +154,8 @@ impl Clients {
         let more = (conn.out.len() - before) as u64;
         conn.produced += more;
         self.unsent += more;
+        self.reply_size.0 = more;
+        self.reply_size.1.add(more);
         conn.figures.sent += 1;
         self.frames_sent += 1;
     }

@@ -33,9 +33,15 @@ pub(super) struct Proposal {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work<'a> {
     Request(&'a Request<'a>),
-    OpenSession { timeout_ms: i32 },
+    /// A multi that cannot be decoded: unlike any other such request it takes a zxid, as in Java.
+    BadMulti,
+    OpenSession {
+        timeout_ms: i32,
+    },
     Expire,
-    Reap { path: &'a str },
+    Reap {
+        path: &'a str,
+    },
 }
 
 /// Why nothing was proposed.
@@ -80,6 +86,7 @@ impl Server {
         };
         let mut txn = match work {
             Work::Request(request) => prep.request(request).unwrap_or_else(error_txn),
+            Work::BadMulti => error_txn(ErrorCode::MarshallingError),
             Work::OpenSession { timeout_ms } => Txn::CreateSession { timeout_ms },
             Work::Expire => prep.close_session(session),
             Work::Reap { path } => {
@@ -273,8 +280,8 @@ impl Server {
         match &request {
             Err(_) => bare(self, Some(ErrorCode::MarshallingError)),
             Ok(Request::SetWatches(watches) | Request::SetWatches2(watches)) => {
-                self.set_watches(id, watches);
-                bare(self, None);
+                let done = self.set_watches(id, watches);
+                bare(self, done.is_none().then_some(ErrorCode::MarshallingError));
             }
             Ok(Request::CheckWatches { path, kind }) => {
                 let has = self.watches.has(id, path.as_deref().unwrap_or(""), *kind);
@@ -331,38 +338,56 @@ impl Server {
     }
 
     /// Watches of a client that comes back: told at once what it missed, registered otherwise (client protocol
-    /// §3.12.5).
-    fn set_watches(&mut self, id: ConnId, request: &SetWatches<'_>) {
+    /// §3.12.5). `None` when a list is null: those before it are done, as in Java.
+    fn set_watches(&mut self, id: ConnId, request: &SetWatches<'_>) -> Option<()> {
         let since = request.relative_zxid;
-        let missed = |server: &mut Self, kind: EventType, path: &str| {
-            server.clients.write(id, |_, out| write_event(out, Zxid(-1), kind, path));
-        };
-        for path in &request.data {
-            match self.tree.get(path).map(|node| node.persisted().mzxid) {
-                None => missed(self, EventType::Deleted, path),
-                Some(mzxid) if mzxid > since => missed(self, EventType::DataChanged, path),
-                Some(_) => self.watches.add(id, path, WatchKind::Data),
-            }
+        for path in request.data.as_ref()? {
+            let mzxid = self.tree.get(path).map(|node| node.persisted().mzxid);
+            self.catch_up(id, path, mzxid, since, WatchKind::Data);
         }
-        for path in &request.exist {
+        for path in request.exist.as_ref()? {
             match self.tree.get(path) {
-                Some(_) => missed(self, EventType::Created, path),
+                Some(_) => self.tell_missed(id, EventType::Created, path),
                 None => self.watches.add(id, path, WatchKind::Data),
             }
         }
-        for path in &request.child {
-            match self.tree.get(path).map(|node| node.persisted().pzxid) {
-                None => missed(self, EventType::Deleted, path),
-                Some(pzxid) if pzxid > since => missed(self, EventType::ChildrenChanged, path),
-                Some(_) => self.watches.add(id, path, WatchKind::Children),
-            }
+        for path in request.child.as_ref()? {
+            let pzxid = self.tree.get(path).map(|node| node.persisted().pzxid);
+            self.catch_up(id, path, pzxid, since, WatchKind::Children);
         }
-        for path in &request.persistent {
+        for path in request.persistent.as_ref()? {
             self.watches.add(id, path, WatchKind::Persistent);
         }
-        for path in &request.recursive {
+        for path in request.recursive.as_ref()? {
             self.watches.add(id, path, WatchKind::Recursive);
         }
+        Some(())
+    }
+
+    /// One watch of a client that comes back, given when what it watches last changed.
+    fn catch_up(
+        &mut self,
+        id: ConnId,
+        path: &str,
+        changed: Option<Zxid>,
+        since: Zxid,
+        kind: WatchKind,
+    ) {
+        let event = match kind {
+            WatchKind::Children => EventType::ChildrenChanged,
+            WatchKind::Data | WatchKind::Persistent | WatchKind::Recursive => {
+                EventType::DataChanged
+            }
+        };
+        match changed {
+            None => self.tell_missed(id, EventType::Deleted, path),
+            Some(zxid) if zxid > since => self.tell_missed(id, event, path),
+            Some(_) => self.watches.add(id, path, kind),
+        }
+    }
+
+    fn tell_missed(&mut self, id: ConnId, kind: EventType, path: &str) {
+        self.clients.write(id, |_, out| write_event(out, Zxid(-1), kind, path));
     }
 
     fn answered(&mut self, id: ConnId, since: Instant, is_write: bool) {

@@ -9,8 +9,8 @@ use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::time::Instant;
 use crate::tree::Identity;
 use crate::wire::{
-    ConnectRequest, ConnectResponse, ErrorCode, OpCode, Reader, Request, RequestHeader, Writer,
-    begin_frame, end_frame, write_header,
+    ConnectRequest, ConnectResponse, ErrorCode, Malformed, OpCode, Reader, Request, RequestHeader,
+    Writer, begin_frame, end_frame, write_header,
 };
 use base64::Engine as _;
 use sha1::Digest as _;
@@ -164,7 +164,7 @@ impl Server {
         };
         if let Some(why) = refusal {
             self.report(Milestone::SessionRefused { session, why });
-            let response = ConnectResponse::refused(request.read_only);
+            let response = ConnectResponse::refused(request.read_only.map(|_| false));
             self.clients.write(id, |_, out| response.encode(out));
             self.drop_conn(id, DropReason::SessionEnded);
             return;
@@ -272,8 +272,13 @@ impl Server {
         op: OpCode,
         r: &mut Reader<'_>,
     ) -> Taken {
-        let Ok(request) = Request::decode(op, r) else {
-            return self.refuse(id, xid, ErrorCode::MarshallingError);
+        let request = Request::decode(op, r);
+        let work = match &request {
+            Ok(request) => Work::Request(request),
+            Err(malformed) if op == OpCode::Multi && *malformed != Malformed::NullAcl => {
+                Work::BadMulti
+            }
+            Err(_) => return self.refuse(id, xid, ErrorCode::MarshallingError),
         };
         let Some(conn) = self.clients.conns.get(&id) else { return Taken::Yes };
         let session = conn.session;
@@ -281,7 +286,7 @@ impl Server {
             OpCode::CloseSession | OpCode::Delete => Claim::Release,
             _ => Claim::Ordinary,
         };
-        match self.propose(Some(id), session, xid, claim, Work::Request(&request)) {
+        match self.propose(Some(id), session, xid, claim, work) {
             Ok(zxid) => {
                 if op == OpCode::CloseSession {
                     self.tracker.start_closing(session);

@@ -344,7 +344,10 @@ impl Server {
             Command::Snapshot => self.start_snapshot(),
             Command::Purge => self.purge(),
             Command::StepDown => {}
-            Command::ResetStats => self.figures.reset(),
+            Command::ResetStats => {
+                self.figures.reset(self.clients.frames_sent);
+                self.clients.reply_size = Default::default();
+            }
             Command::ResetConnStats => {
                 for conn in self.clients.conns.values_mut() {
                     conn.figures.received = 0;

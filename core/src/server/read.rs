@@ -35,8 +35,11 @@ impl Reading<'_> {
         let body = out.len();
         let mut wanted = None;
         if let Err(code) = self.body(request, &mut wanted, &mut Writer::new(out)) {
-            out.truncate(body);
-            out[body - 4..].copy_from_slice(&code.number().to_be_bytes());
+            // The only failure with a body: what a multiRead has read before it.
+            if !matches!(request, Request::MultiRead(_)) {
+                out.truncate(body);
+            }
+            out[body - 4..body].copy_from_slice(&code.number().to_be_bytes());
         }
         end_frame(out, start);
         wanted
@@ -114,11 +117,20 @@ impl Reading<'_> {
                 }
             }
             Request::MultiRead(ops) => {
-                for op in ops {
-                    let result = self.one_of_many(op);
+                let results = ops.iter().map(|op| self.one_of_many(op));
+                let is_null = |result: &Result<_, _>| *result == Err(ErrorCode::MarshallingError);
+                let mut spoiled = false;
+                for result in results {
+                    spoiled = is_null(&result);
+                    if spoiled {
+                        break;
+                    }
                     result.unwrap_or_else(|code| MultiResult::Failed(Some(code))).encode(w);
                 }
                 MultiResult::encode_end(w);
+                if spoiled {
+                    return Err(ErrorCode::MarshallingError);
+                }
             }
             Request::Ping => {}
             other => unreachable!("{:?} is not answered from the tree", other.op()),
@@ -129,10 +141,11 @@ impl Reading<'_> {
     fn one_of_many<'s>(&'s self, op: &ReadOp<'_>) -> Result<MultiResult<'s>, ErrorCode> {
         Ok(match op {
             ReadOp::GetData { path } => {
-                let node = self.readable(path)?;
+                let node = self.readable(path.as_deref().ok_or(ErrorCode::MarshallingError)?)?;
                 MultiResult::Data(node.data(), self.tree.stat(node))
             }
             ReadOp::GetChildren { path } => {
+                let path = path.as_deref().ok_or(ErrorCode::MarshallingError)?;
                 self.readable(path)?;
                 let id = self.tree.find(path).ok_or(ErrorCode::NoNode)?;
                 MultiResult::Children(self.tree.children(id).collect())

@@ -3,8 +3,9 @@
 use super::Server;
 use super::clients::ConnState;
 use crate::ids::{ConnId, SessionId, Zxid};
-use crate::status::{ConnStatus, Phase, SessionStatus, Status, Summary};
+use crate::status::{ConnStatus, Histogram, Phase, SessionStatus, Status, Summary};
 use crate::time::Instant;
+use std::net::IpAddr;
 
 /// Counted since the start, or since `srst`.
 #[derive(Clone, Default, Debug)]
@@ -13,8 +14,8 @@ pub(super) struct Figures {
     pub(super) packets_sent_before: u64,
     pub(super) bytes_received: u64,
     pub(super) latency_ms: Summary,
-    pub(super) read_ms: Summary,
-    pub(super) update_ms: Summary,
+    pub(super) read_ms: Histogram,
+    pub(super) update_ms: Histogram,
     pub(super) committed: u64,
     pub(super) connection_requests: u64,
     pub(super) conns_dropped: u64,
@@ -29,19 +30,17 @@ pub(super) struct Figures {
     pub(super) last_snapshot: Option<Zxid>,
     pub(super) throttled_ops: u64,
     pub(super) large_rejected: u64,
-    pub(super) reply_size: (u64, Summary),
 }
 
 impl Figures {
-    /// What `srst` sets back.
-    pub(super) fn reset(&mut self) {
+    /// What `srst` sets back, when `sent` frames have been sent.
+    pub(super) fn reset(&mut self, sent: u64) {
         self.packets_received = 0;
-        self.packets_sent_before = 0;
+        self.packets_sent_before = sent;
         self.bytes_received = 0;
         self.latency_ms = Summary::default();
-        self.read_ms = Summary::default();
-        self.update_ms = Summary::default();
-        self.reply_size = Default::default();
+        self.read_ms = Histogram::default();
+        self.update_ms = Histogram::default();
     }
 }
 
@@ -70,9 +69,9 @@ impl Server {
             packets_sent: self.clients.frames_sent - figures.packets_sent_before,
             bytes_received: figures.bytes_received,
             latency_ms: figures.latency_ms,
-            read_latency_ms: figures.read_ms,
-            update_latency_ms: figures.update_ms,
-            reply_size: figures.reply_size,
+            read_latency_ms: figures.read_ms.clone(),
+            update_latency_ms: figures.update_ms.clone(),
+            reply_size: self.clients.reply_size,
             commit_count: figures.committed,
             connection_request_count: figures.connection_requests,
             connection_drop_count: figures.conns_dropped,
@@ -116,6 +115,11 @@ impl Server {
                 latency_ms: figures.latency_ms,
             }
         })
+    }
+
+    /// Where a client comes from; also of one that is being let go.
+    pub fn peer(&self, conn: ConnId) -> Option<(IpAddr, u16)> {
+        self.clients.conns.get(&conn).map(|conn| (conn.addr, conn.port))
     }
 
     /// Sessions by id.

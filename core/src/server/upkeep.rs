@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::commit::{Refused, Work};
-use super::journal::Claim;
+use super::journal::{Claim, Journal};
 use crate::effect::{Dir, DropReason, Effect, FileId, FilePlace, Milestone, Span, Timer};
 use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::input::Device;
@@ -141,7 +141,10 @@ impl Server {
             self.effects.push(Effect::Truncate { file, at });
         }
         for file in recovered.remove {
-            self.effects.push(Effect::Remove { file });
+            // The first log will take its place by a rename, and must not be removed in its stead.
+            if self.files[file.0 as usize] != Journal::place_of(self.zxid_proposed.next()) {
+                self.effects.push(Effect::Remove { file });
+            }
         }
         for (number, place) in self.files.iter().enumerate() {
             if place.name.starts_with(SPARE) {
@@ -314,7 +317,7 @@ impl Server {
             return;
         }
         let label = self.zxid_applied;
-        self.tree.start_walk(label);
+        self.tree.start_walk();
         let (writer, started) = (None, self.now.mono);
         self.snapshot = Some(SnapshotJob { writer, label, at: 0, started, stage: Stage::Ready });
         self.report(Milestone::SnapshotStarted { zxid: label });

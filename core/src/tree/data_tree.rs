@@ -48,7 +48,8 @@ impl Owner {
         match stored {
             0 => Self::Nobody,
             Self::CONTAINER => Self::Container,
-            _ if (stored as u64) >> 56 == 0xff => Self::Ttl { ms: stored & Self::TTL_MASK },
+            // A server numbered 255 makes session ids that begin with 0xff too, but never with two zero bytes behind it.
+            _ if (stored as u64) >> 40 == 0xff_0000 => Self::Ttl { ms: stored & Self::TTL_MASK },
             _ if stored < 0 && emulate_353 => Self::Ttl { ms: stored & Self::TTL_MASK },
             _ => Self::Session(SessionId(stored)),
         }
@@ -387,6 +388,9 @@ impl DataTree {
             hasher.write(node.name.as_bytes());
             hasher.finish()
         });
+        if let Some(walk) = &mut self.walk {
+            walk.on_insert(id);
+        }
         match Owner::of(owner, self.emulate_353) {
             Owner::Nobody => {}
             Owner::Session(session) => {
@@ -574,6 +578,7 @@ impl DataTree {
     pub(super) fn add_to_figures(&mut self, path: &str, count: i64, bytes: i64) {
         let Some(stats) = self.get(&quota::stats_path(path)) else { return };
         let now = quota::Limits::parse(stats.data().unwrap_or_default());
+        let now = now.unwrap_or(quota::Limits::NONE);
         self.write_figures(path, now.count + count, now.bytes + bytes);
     }
 

@@ -10,13 +10,17 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Reads the text; whatever cannot be read is "not set".
-    pub(crate) fn parse(text: &[u8]) -> Self {
-        let mut limits = Self { count: -1, bytes: -1, count_hard: -1, bytes_hard: -1 };
-        for pair in text.split(|b| matches!(b, b',' | b';')) {
+    /// Nothing is limited.
+    pub(crate) const NONE: Self = Self { count: -1, bytes: -1, count_hard: -1, bytes_hard: -1 };
+
+    /// Reads the text; an empty value is "not set". `None` for what Java cannot read either.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let mut limits = Self::NONE;
+        let pairs = text.split(|b| matches!(b, b',' | b';')).filter(|pair| !pair.is_empty());
+        for pair in pairs {
             let mut parts = pair.split(|b| *b == b'=');
-            let (Some(key), Some(value)) = (parts.next(), parts.next()) else { continue };
-            let value = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(-1);
+            let (key, value) = (parts.next()?, std::str::from_utf8(parts.next()?).ok()?);
+            let value = if value.is_empty() { -1 } else { value.parse().ok()? };
             match key {
                 b"count" => limits.count = value,
                 b"bytes" => limits.bytes = value,
@@ -25,7 +29,7 @@ impl Limits {
                 _ => {}
             }
         }
-        limits
+        Some(limits)
     }
 }
 
@@ -57,8 +61,9 @@ mod tests {
     fn limits_are_read_as_java_reads_them() {
         let text = b"count=100,bytes=-1=;byteHardLimit=100000;countHardLimit=-1";
         let limits = Limits { count: 100, bytes: -1, count_hard: -1, bytes_hard: 100_000 };
-        assert_eq!(Limits::parse(text), limits);
-        assert_eq!(Limits::parse(b"").count, -1);
+        assert_eq!(Limits::parse(text), Some(limits));
+        assert_eq!(Limits::parse(b""), Some(Limits::NONE));
+        assert_eq!(Limits::parse(b"junk"), None);
         assert_eq!(quota_of_parent("/zookeeper/quota/a/b"), Some("/a/b"));
         assert_eq!(quota_of_parent("/zookeeper/quota"), None);
     }

@@ -1,21 +1,21 @@
 //! The walk of a snapshot over a tree that goes on changing (design: no stall, no second copy).
 //!
-//! The file is labelled with the zxid applied when the walk began. Znodes created later are left out: the log has
-//! their creation, so replay makes them, with the ACL they were created with. Everything else is written as it is
+//! The file is labelled with the zxid applied when the walk began. Znodes created during the walk are left out: the
+//! log has their creation, so replay makes them, with the ACL they were created with. Everything else is written as it is
 //! when the walk comes by, which replay makes right (storage §1.5). An ACL that came into the table after the walk
 //! began cannot be named in the file, so the one before stands for it; the log has the setACL.
 
 use super::acl::AclId;
 use super::data_tree::{DataTree, NodeId};
-use crate::ids::Zxid;
 use crate::wire::StatPersisted;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where the walk is.
 #[derive(Clone, Debug)]
 pub(crate) struct Walk {
-    label: Zxid,
     next: Option<NodeId>,
+    /// Created during the walk.
+    new: BTreeSet<NodeId>,
     /// The ACLs of znodes before their first setACL during the walk.
     acl_before: BTreeMap<NodeId, AclId>,
     /// Path of the last znode's parent: siblings share it.
@@ -40,6 +40,11 @@ impl Walk {
             self.parent = None;
         }
         self.acl_before.remove(&id);
+        self.new.remove(&id);
+    }
+
+    pub(super) fn on_insert(&mut self, id: NodeId) {
+        self.new.insert(id);
     }
 
     pub(super) fn on_acl_change(&mut self, id: NodeId, old: AclId) {
@@ -49,10 +54,10 @@ impl Walk {
 
 impl DataTree {
     /// Begins a walk. The caller has written the ACL table.
-    pub(crate) fn start_walk(&mut self, label: Zxid) {
+    pub(crate) fn start_walk(&mut self) {
         assert!(self.walk.is_none(), "one snapshot at a time");
-        let next = Some(NodeId::ROOT);
-        self.walk = Some(Walk { label, next, acl_before: BTreeMap::new(), parent: None });
+        let (next, new) = (Some(NodeId::ROOT), BTreeSet::new());
+        self.walk = Some(Walk { next, new, acl_before: BTreeMap::new(), parent: None });
     }
 
     /// Ends a walk, finished or not.
@@ -67,7 +72,7 @@ impl DataTree {
         while let (true, Some(id)) = (go_on, walk.next) {
             walk.next = self.after(id);
             let node = self.node(id);
-            if node.persisted().czxid > walk.label {
+            if walk.new.contains(&id) {
                 continue;
             }
             let path = self.path_in_walk(&mut walk, id);

@@ -45,7 +45,7 @@ impl Prep<'_> {
             Request::SetAcl { path, acl, version } => {
                 self.set_acl(path.as_deref().ok_or(ErrorCode::BadArguments)?, acl, *version)
             }
-            Request::Multi(ops) => Ok(self.multi(ops)),
+            Request::Multi(ops) => self.multi(ops),
             Request::Reconfig if self.config.reconfig_enabled => Err(ErrorCode::Unimplemented),
             Request::Reconfig => Err(ErrorCode::ReconfigDisabled),
             Request::CloseSession => Ok(self.close_session(self.asker.session)),
@@ -262,7 +262,8 @@ impl Prep<'_> {
     }
 
     /// Every operation sees those before it. One failure undoes them all; the txn says which failed and why.
-    fn multi(&mut self, ops: &[MultiOp<'_>]) -> Txn {
+    /// What no client library can send (an ACL without an id, for one) spoils the multi as a whole.
+    fn multi(&mut self, ops: &[MultiOp<'_>]) -> Result<Txn, ErrorCode> {
         let mark = self.outstanding.mark();
         let mut parts = Vec::with_capacity(ops.len());
         let mut failed = false;
@@ -278,6 +279,10 @@ impl Prep<'_> {
                 MultiOp::SetData { path, data, version } => self.set_data(path, *data, *version),
                 MultiOp::Check { path, version } => self.check(path, *version),
             };
+            if part == Err(ErrorCode::MarshallingError) {
+                self.outstanding.take_back_to(mark);
+                return Err(ErrorCode::MarshallingError);
+            }
             parts.push(part.unwrap_or_else(|code| {
                 failed = true;
                 Txn::Error { code: code.number() }
@@ -286,7 +291,7 @@ impl Prep<'_> {
         if failed {
             self.outstanding.take_back_to(mark);
         }
-        Txn::Multi(parts)
+        Ok(Txn::Multi(parts))
     }
 
     /// Would the write go beyond a hard limit of the deepest quota above it (client protocol §3.10)?
@@ -295,15 +300,24 @@ impl Prep<'_> {
             return Ok(());
         }
         let Some(quota) = self.tree.quota_above(path) else { return Ok(()) };
-        let text = |path: &str| self.tree.get(path).and_then(|node| node.data());
-        let (Some(limits), Some(now)) = (text(&limits_path(quota)), text(&stats_path(quota)))
-        else {
-            return Ok(());
+        let figures = |path: &str| {
+            let node = self.tree.get(path)?;
+            Some(QuotaLimits::parse(node.data().unwrap_or_default()))
         };
-        let (limits, now) = (QuotaLimits::parse(limits), QuotaLimits::parse(now));
-        let exceeds = |more: i64, now: i64, hard: i64| more > 0 && hard > -1 && now + more > hard;
-        if exceeds(count, now.count, limits.count_hard)
-            || exceeds(bytes, now.bytes, limits.bytes_hard)
+        let unreadable = ErrorCode::MarshallingError;
+        let Some(limits) = figures(&limits_path(quota)) else { return Ok(()) };
+        let limits = limits.ok_or(unreadable)?;
+        // A change for the better is refused too while the limit is exceeded, as in Java.
+        let looks_at_count = count != 0 && (limits.count > -1 || limits.count_hard > -1);
+        let looks_at_bytes = bytes != 0 && (limits.bytes > -1 || limits.bytes_hard > -1);
+        if !looks_at_count && !looks_at_bytes {
+            return Ok(());
+        }
+        let Some(now) = figures(&stats_path(quota)) else { return Ok(()) };
+        let now = now.ok_or(unreadable)?;
+        let exceeds = |now: i64, hard: i64| hard > -1 && now > hard;
+        if (looks_at_count && exceeds(now.count + count, limits.count_hard))
+            || (looks_at_bytes && exceeds(now.bytes + bytes, limits.bytes_hard))
         {
             return Err(ErrorCode::QuotaExceeded);
         }

@@ -14,6 +14,8 @@ pub enum Malformed {
     Unknown(i32),
     /// Null where a value is needed.
     Null,
+    /// A null ACL inside a multi. Java does not even get to see what it was.
+    NullAcl,
 }
 
 impl fmt::Display for Malformed {
@@ -22,7 +24,7 @@ impl fmt::Display for Malformed {
             Self::Eof => write!(f, "the record ends behind the end of its bytes"),
             Self::Length(n) => write!(f, "unreasonable length {n}"),
             Self::Unknown(n) => write!(f, "{n} names nothing here"),
-            Self::Null => write!(f, "null where a value is needed"),
+            Self::Null | Self::NullAcl => write!(f, "null where a value is needed"),
         }
     }
 }

@@ -80,21 +80,22 @@ pub enum MultiOp<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum ReadOp<'a> {
-    GetData { path: Cow<'a, str> },
-    GetChildren { path: Cow<'a, str> },
+    GetData { path: Path<'a> },
+    GetChildren { path: Path<'a> },
 }
 
-/// Paths to watch again after a reconnect.
+/// Paths to watch again after a reconnect. A null list is found out only when its turn comes: what stands in those
+/// before it is done by then.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[allow(missing_docs)]
 pub struct SetWatches<'a> {
     /// Last zxid the client saw.
     pub relative_zxid: Zxid,
-    pub data: Vec<Cow<'a, str>>,
-    pub exist: Vec<Cow<'a, str>>,
-    pub child: Vec<Cow<'a, str>>,
-    pub persistent: Vec<Cow<'a, str>>,
-    pub recursive: Vec<Cow<'a, str>>,
+    pub data: Option<Vec<Cow<'a, str>>>,
+    pub exist: Option<Vec<Cow<'a, str>>>,
+    pub child: Option<Vec<Cow<'a, str>>>,
+    pub persistent: Option<Vec<Cow<'a, str>>>,
+    pub recursive: Option<Vec<Cow<'a, str>>>,
 }
 
 /// Mode of addWatch.
@@ -432,26 +433,31 @@ fn decode_watch_mode(r: &mut Reader<'_>) -> Result<WatchMode, Malformed> {
 fn decode_set_watches<'a>(r: &mut Reader<'a>, all: bool) -> Result<SetWatches<'a>, Malformed> {
     let mut watches = SetWatches {
         relative_zxid: Zxid(r.long()?),
-        data: r.strings()?.ok_or(Malformed::Null)?,
-        exist: r.strings()?.ok_or(Malformed::Null)?,
-        child: r.strings()?.ok_or(Malformed::Null)?,
-        ..SetWatches::default()
+        data: r.strings()?,
+        exist: r.strings()?,
+        child: r.strings()?,
+        persistent: Some(Vec::new()),
+        recursive: Some(Vec::new()),
     };
     if all {
-        watches.persistent = r.strings()?.ok_or(Malformed::Null)?;
-        watches.recursive = r.strings()?.ok_or(Malformed::Null)?;
+        watches.persistent = r.strings()?;
+        watches.recursive = r.strings()?;
     }
     Ok(watches)
 }
 
 fn encode_set_watches(watches: &SetWatches<'_>, all: bool, w: &mut Writer<'_>) {
     w.long(watches.relative_zxid.0);
-    w.strings(&watches.data);
-    w.strings(&watches.exist);
-    w.strings(&watches.child);
+    let mut put = |list: &Option<Vec<Cow<'_, str>>>| match list {
+        Some(list) => w.strings(list),
+        None => w.int(-1),
+    };
+    put(&watches.data);
+    put(&watches.exist);
+    put(&watches.child);
     if all {
-        w.strings(&watches.persistent);
-        w.strings(&watches.recursive);
+        put(&watches.persistent);
+        put(&watches.recursive);
     }
 }
 
@@ -481,7 +487,14 @@ fn decode_multi_op<'a>(kind: i32, r: &mut Reader<'a>) -> Result<MultiOp<'a>, Mal
     Ok(match OpCode::from_number(kind) {
         Some(
             op @ (OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl),
-        ) => reinterpret_create(decode_create(op, r)?)?,
+        ) => {
+            let before = *r;
+            let create = decode_create(op, r)?;
+            if op != OpCode::CreateTtl && has_null_acl(before) {
+                return Err(Malformed::NullAcl);
+            }
+            reinterpret_create(create)?
+        }
         Some(OpCode::Delete) => MultiOp::Delete { path: r.some_string()?, version: r.int()? },
         Some(OpCode::SetData) => {
             MultiOp::SetData { path: r.some_string()?, data: r.buffer()?, version: r.int()? }
@@ -489,6 +502,11 @@ fn decode_multi_op<'a>(kind: i32, r: &mut Reader<'a>) -> Result<MultiOp<'a>, Mal
         Some(OpCode::Check) => MultiOp::Check { path: r.some_string()?, version: r.int()? },
         _ => return Err(Malformed::Unknown(kind)),
     })
+}
+
+/// Is the ACL of this create null, rather than empty?
+fn has_null_acl(mut r: Reader<'_>) -> bool {
+    r.buffer().is_ok() && r.buffer().is_ok() && r.count() == Ok(None)
 }
 
 /// What a create inside a multi becomes: there, unlike alone, the mode outweighs the operation (client protocol §3.7).
@@ -552,7 +570,7 @@ fn encode_multi_read(ops: &[ReadOp<'_>], w: &mut Writer<'_>) {
             ReadOp::GetChildren { path } => (OpCode::GetChildren, path),
         };
         encode_multi_header(code, w);
-        w.string(path);
+        encode_path(path, w);
         w.bool(false);
     }
     MultiResult::encode_end(w);
@@ -564,7 +582,7 @@ fn decode_multi_read<'a>(r: &mut Reader<'a>) -> Result<Request<'a>, Malformed> {
     while let Some(kind) = decode_multi_header(r)? {
         match OpCode::from_number(kind) {
             Some(op @ (OpCode::GetData | OpCode::GetChildren)) => {
-                let path = r.some_string()?;
+                let path = r.string()?;
                 let _watch = r.bool()?;
                 reads.push(match op {
                     OpCode::GetData => ReadOp::GetData { path },
@@ -611,9 +629,11 @@ mod tests {
         let path = || Some(Cow::from("/a"));
         let watches = SetWatches {
             relative_zxid: Zxid(9),
-            data: vec!["/a".into()],
-            child: vec!["/c".into()],
-            ..SetWatches::default()
+            data: Some(vec!["/a".into()]),
+            exist: Some(vec![]),
+            child: None,
+            persistent: Some(vec![]),
+            recursive: Some(vec![]),
         };
         for request in [
             Request::Create(create(OpCode::Create, 1, -1)),
@@ -636,8 +656,8 @@ mod tests {
                 MultiOp::BadCreate,
             ]),
             Request::MultiRead(vec![
-                ReadOp::GetData { path: "/a".into() },
-                ReadOp::GetChildren { path: "/b".into() },
+                ReadOp::GetData { path: Some("/a".into()) },
+                ReadOp::GetChildren { path: None },
             ]),
             Request::MultiReadOfWrites,
             Request::Reconfig,
@@ -645,7 +665,7 @@ mod tests {
             Request::RemoveWatches { path: path(), kind: WatcherType::Recursive },
             Request::Auth { scheme: Some("digest".into()), auth: Some(b"u:p") },
             Request::SetWatches(watches.clone()),
-            Request::SetWatches2(SetWatches { recursive: vec!["/r".into()], ..watches }),
+            Request::SetWatches2(SetWatches { recursive: Some(vec!["/r".into()]), ..watches }),
             Request::Sasl { token: Some(b"") },
             Request::GetEphemerals { prefix: path() },
             Request::GetAllChildrenNumber { path: path() },

@@ -3,7 +3,7 @@
 
 use std::fmt::{Display, Write};
 
-use zoetrope_core::{Status, Summary};
+use zoetrope_core::{Histogram, Status, Summary};
 use zoetrope_io_tokio::View;
 
 use super::{Startup, Traffic, decimal, machine};
@@ -43,6 +43,13 @@ impl Page {
         self.line(&format!("max_{name}"), max);
         self.line(&format!("cnt_{name}"), count);
         self.line(&format!("sum_{name}"), sum);
+    }
+
+    fn histogram(&mut self, name: &str, histogram: &Histogram) {
+        self.summary(name, &histogram.summary);
+        for (label, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)] {
+            self.line(&format!("{label}_{name}"), histogram.percentile(share));
+        }
     }
 
     fn percentiles(&mut self, name: &str) {
@@ -118,8 +125,8 @@ fn summaries(page: &mut Page, status: &Status, view: &View<'_>, startup: Startup
         page.summary(name, &Summary::default());
     }
     // No percentiles of these two: they are not kept, and 0 would be a lie.
-    page.summary("readlatency", &status.read_latency_ms);
-    page.summary("updatelatency", &status.update_latency_ms);
+    page.histogram("readlatency", &status.read_latency_ms);
+    page.histogram("updatelatency", &status.update_latency_ms);
     for name in PERCENTILES_OF_WHAT_IS_NOT_HERE {
         page.summary(name, &Summary::default());
         page.percentiles(name);
