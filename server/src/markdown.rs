@@ -20,8 +20,8 @@ the first one that has it counts:
 In flags and in the environment a key may have Java's prefix `zookeeper.`. In a file the prefix makes a key ineffective,
 as in Java, and the server says so. Keys that Java takes only as `-D` options may stand in the file here.
 
-`-D` options in `JVMFLAGS` and `SERVER_JVMFLAGS`, where Java's start scripts keep them (also in their `java.env`), are read, too,
-as a Java server would: the file wins over them, and options that are not ZooKeeper's are left alone.
+`-D` options in the variables `JVMFLAGS` and `SERVER_JVMFLAGS`, which Java's start scripts hand to the JVM, are taken as a
+Java server would take them: the file wins over them, and options that are not ZooKeeper's are left alone.
 
 Without a file the server listens on 127.0.0.1:2181 and keeps its data in `./zoetrope-data`. A file must have `dataDir` and
 `clientPort`, and listens on all addresses unless `clientPortAddress` says otherwise.
@@ -43,6 +43,18 @@ continues a line; characters are ISO 8859-1 or `\\uXXXX`; the last of several li
 
 Two things differ from Java by default: old snapshots and logs are purged (see `autopurge.purgeInterval`), and the directory
 is locked against a second server.
+
+## How the server ends
+
+SIGTERM and SIGINT end it; sessions go on when it is started again. Log lines go to standard error.
+
+| exit code | meaning |
+|---|---|
+| 0 | a signal ended it, or the command is done |
+| 1 | the data cannot be served, a disk failed, or the port is taken; the last line says which |
+| 2 | the command line or the configuration is wrong |
+| 3 | a data directory cannot be used |
+| 70 | an internal error; please report it |
 ";
 
 /// The whole page.

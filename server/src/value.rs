@@ -49,15 +49,6 @@ impl<'a> Given<'a> {
         })
     }
 
-    /// The same, where less than `min` makes no sense.
-    pub fn integer_from(&self, min: i32) -> Result<i32, Fault> {
-        let number = self.integer()?;
-        if number < min {
-            return Err(Fault::Error(format!("{number} is too small: at least {min} is needed")));
-        }
-        Ok(number)
-    }
-
     /// An integer of a system property: decimal, `0x` or `#` hex, a leading 0 is octal.
     pub fn number(&self) -> Result<i64, Fault> {
         decode(self.value).ok_or_else(|| {

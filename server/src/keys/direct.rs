@@ -84,9 +84,9 @@ pub(super) const KEYS: &[Key] = &[
         Direct,
         "maxClientCnxns",
         "60",
-        "Connections per client address; 0: no limit",
+        "Connections per client address; 0 or less: no limit",
         |draft, given| {
-            draft.settings.listen.per_address_max = given.integer_from(0)?.unsigned_abs();
+            draft.settings.listen.per_address_max = given.integer()?.max(0).unsigned_abs();
             Ok(())
         },
     ),
