@@ -129,7 +129,7 @@ impl Observer for Log {
         match milestone {
             Milestone::SnapshotSkipped { file } => warn!(
                 file = %self.path(file, turn),
-                "this snapshot is damaged or incomplete; an older one and the log are used instead"
+                "this snapshot is damaged or incomplete; the next older one is tried, with more of the log"
             ),
             Milestone::Recovered { snapshot, replayed, zxid } => {
                 let snapshot = snapshot.map(|file| self.path(file, turn));
