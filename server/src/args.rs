@@ -48,8 +48,9 @@ pub struct ServerCommand {
 /// How to start a server.
 #[derive(Args, Clone, Default, Debug)]
 pub struct ServerArgs {
-    /// Configuration file of a ZooKeeper server
-    #[arg(long, value_name = "ZOO_CFG", env = "ZOETROPE_CONFIG")]
+    /// Configuration file of a ZooKeeper server; without it, ZOETROPE_CONFIG may name one
+    // Not clap's `env`: a file given by position must win over the variable, not clash with it.
+    #[arg(long, value_name = "ZOO_CFG")]
     pub config: Option<PathBuf>,
     /// Refuse to start on an unknown key or an unreadable value
     #[arg(long, env = "ZOETROPE_STRICT", value_parser = FalseyValueParser::new())]

@@ -28,7 +28,8 @@ pub fn serve(args: &ServerArgs) -> Exit {
     telemetry::start(args.log_format, args.log_level);
     telemetry::exit_on_panic();
     info!("zoetrope {}, process {}", version::LONG, std::process::id());
-    let loaded = match sources::read(args.config.as_deref(), &args.set) {
+    let file = args.config.clone().or_else(sources::default_file);
+    let loaded = match sources::read(file.as_deref(), &args.set) {
         Ok(loaded) => loaded,
         Err(sentence) => return refuse(Exit::Configuration, &sentence),
     };
@@ -40,7 +41,7 @@ pub fn serve(args: &ServerArgs) -> Exit {
         Ok(settings) => settings,
         Err(sentence) => return refuse(Exit::Configuration, &sentence),
     };
-    run(settings, &loaded.settings, args.config.is_none())
+    run(settings, &loaded.settings, file.is_none())
 }
 
 fn refuse(exit: Exit, sentence: &str) -> Exit {

@@ -22,6 +22,11 @@ pub fn read(file: Option<&Path>, set: &[(String, String)]) -> Result<Loaded, Str
     Ok(load(&sources, &|path: &Path| fs::read(path)))
 }
 
+/// The configuration file when none is given.
+pub fn default_file() -> Option<PathBuf> {
+    std::env::var_os("ZOETROPE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => format!(

@@ -101,6 +101,10 @@ fn flags_and_environment_reach_the_server() {
     let file = scratch.zoo_cfg("tickTime=1000\nmaxClientCnxns=1\n");
     let mut command = zoetrope();
     command.arg("server").arg(&file).args(["--set", "tickTime=1500", "--log-format", "json"]);
+    command.arg("--strict").env("ZOETROPE_CONFIG", "/nowhere/zoo.cfg");
+    // What Kubernetes sets beside a service called zoetrope.
+    command.env("ZOETROPE_PORT", "tcp://10.0.0.1:2181").env("ZOETROPE_SERVICE_HOST", "10.0.0.1");
+    command.env("SERVER_JVMFLAGS", "-Xmx1g -Dfile.encoding=UTF-8 '-Dzookeeper.snapCount=7'");
     command.env("ZOETROPE_MAX_CLIENT_CNXNS", "7").env("ZOETROPE_SRVR_DATEFORMAT", "us");
     let mut server = Running::start(&mut command);
     let conf = server.word("conf");
