@@ -6,7 +6,6 @@ use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use tokio::runtime;
@@ -18,7 +17,7 @@ use zoetrope_io_tokio as io_tokio;
 use crate::args::ServerArgs;
 use crate::config_file::{Loaded, Severity};
 use crate::exit::Exit;
-use crate::settings::{Listen, Settings};
+use crate::settings::{Listen, Settings, files_of};
 use crate::telemetry::{self, Log};
 use crate::words::{FourLetterWords, Startup};
 use crate::{sources, version};
@@ -145,8 +144,4 @@ fn address(listen: &Listen) -> Result<SocketAddr, String> {
         Ok(None) => Err(format!("clientPortAddress: {host} has no address")),
         Err(error) => Err(format!("clientPortAddress: {host} cannot be resolved: {error}")),
     }
-}
-
-fn files_of(dir: &Path) -> PathBuf {
-    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).join("version-2")
 }

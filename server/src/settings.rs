@@ -1,7 +1,7 @@
 //! What a server is told before it starts. Reads nothing; the defaults that are not the core's stand here.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zoetrope_core::Config;
 
 /// Everything that can be set.
@@ -98,4 +98,9 @@ impl Default for Settings {
             },
         }
     }
+}
+
+/// Where the files of a data directory are, for a person: from the root.
+pub(crate) fn files_of(dir: &Path) -> PathBuf {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).join("version-2")
 }

@@ -3,11 +3,11 @@
 use std::env;
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use zoetrope_io_tokio::{Settings, View};
 
-use crate::settings::DateFormat;
+use crate::settings::{DateFormat, files_of};
 use crate::version;
 
 pub(super) fn conf(view: &View<'_>) -> String {
@@ -75,11 +75,6 @@ pub(super) fn file_descriptors() -> (i64, i64) {
     let row = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
     let max = row.and_then(|row| row.split_whitespace().next()?.parse().ok());
     (open, max.unwrap_or(-1))
-}
-
-fn files_of(dir: &Path) -> PathBuf {
-    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    dir.join("version-2")
 }
 
 fn size(dir: &Path) -> u64 {

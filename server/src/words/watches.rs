@@ -1,4 +1,5 @@
-//! `wchs`, `wchc` and `wchp`: the data watches, counted, by session and by path. Child watches are not shown, as in Java.
+//! `wchs`, `wchc` and `wchp`: the data watches, counted, by session and by path. Child watches are not
+//! shown, as in Java.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
