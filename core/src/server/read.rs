@@ -99,7 +99,9 @@ impl Reading<'_> {
                 let path = path.as_deref().ok_or(ErrorCode::MarshallingError)?;
                 self.readable(path)?;
                 let id = self.tree.find(path).ok_or(ErrorCode::NoNode)?;
-                w.int(self.tree.descendants(id) as i32);
+                // Java counts the root itself when it is asked for by its other name.
+                let itself = usize::from(path.is_empty());
+                w.int((self.tree.descendants(id) + itself) as i32);
             }
             Request::GetEphemerals { prefix } => {
                 let prefix = prefix.as_deref().unwrap_or("");

@@ -489,11 +489,11 @@ fn decode_multi_op<'a>(kind: i32, r: &mut Reader<'a>) -> Result<MultiOp<'a>, Mal
             op @ (OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl),
         ) => {
             let before = *r;
-            let create = decode_create(op, r)?;
+            let create = reinterpret_create(decode_create(op, r)?)?;
             if op != OpCode::CreateTtl && has_null_acl(before) {
                 return Err(Malformed::NullAcl);
             }
-            reinterpret_create(create)?
+            create
         }
         Some(OpCode::Delete) => MultiOp::Delete { path: r.some_string()?, version: r.int()? },
         Some(OpCode::SetData) => {
