@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::effect::{FileId, FilePlace, Milestone};
 use crate::ids::{SessionId, Zxid};
-use crate::journal::{Record, Scanner, Verdict, logs_to_replay, snapshot_candidates};
+use crate::journal::{Record, Scanner, Verdict, log_zxid, logs_to_replay, snapshot_candidates};
 use crate::server::Listing;
 use crate::snapshot::{Flaw, Item, Next, SnapshotReader};
 use crate::tree::DataTree;
@@ -320,9 +320,14 @@ impl Recovery {
             }
         }
         let Some(verdict) = log.scanner.verdict() else { return };
+        // What should stand where the records end.
+        let lost = match log.scanner.last_zxid() {
+            Some(last) => Some(last.next()),
+            None => self.files.get(file.0 as usize).and_then(log_zxid),
+        };
         match verdict {
             Verdict::Clean { .. } => self.next_log(),
-            Verdict::Torn { at, dropped } if dropped > 0 && self.state.zxid < self.state.proven => {
+            Verdict::Torn { at, dropped } if dropped > 0 && lost <= Some(self.state.proven) => {
                 let what = format!(
                     "{} is damaged at offset {at}: no record starts here, but {dropped} whole ones follow, and the \
                      snapshot proves that they were durable up to {}",
@@ -418,7 +423,8 @@ impl State {
             return Ok(());
         }
         let follows = zxid.0 == self.zxid.0 + 1 || zxid.epoch() > self.zxid.epoch();
-        if !follows && !allow_gaps {
+        // Nothing could follow the last number there is.
+        if zxid.0 == i64::MAX || !follows && !allow_gaps {
             return Err(self.zxid);
         }
         match &record.txn {

@@ -136,15 +136,32 @@ fn damage_in_an_older_log_is_refused_with_its_place() {
 fn a_log_without_a_header_is_removed_only_if_it_is_the_newest() {
     for nothing in [vec![], vec![0; 9], vec![0; 5000]] {
         let mut files = directory(5);
-        files.insert("log.6".into(), nothing.clone());
+        files.insert("log.99".into(), nothing.clone());
         let bench = start(&files);
         assert_eq!(bench.halted, None);
-        assert!(!bench.files.contains_key("log.6"));
-        let log = part(&directory(9)["log.1"], 6, 9);
-        files.insert("log.7".into(), log);
+        assert!(bench.milestones.iter().any(|m| matches!(m, Milestone::EmptyLogRemoved { .. })));
+        assert!(!bench.files.contains_key("log.99"));
+        files.remove("log.99");
+        files.insert("log.6".into(), nothing.clone());
+        files.insert("log.7".into(), part(&directory(9)["log.1"], 6, 9));
         let why = refusal(&start(&files), &files);
         assert!(why.contains("log.6"), "{why}");
     }
+}
+
+#[test]
+fn a_log_without_a_header_that_has_the_next_name_makes_way_for_the_next_log() {
+    // Removing it could overtake the new log on its way to that name.
+    let mut files = directory(5);
+    files.insert("log.6".into(), vec![]);
+    let mut bench = start(&files);
+    assert_eq!(bench.halted, None);
+    bench.connect();
+    bench.ask(&create("/again"));
+    let mut bench = start(&bench.files);
+    assert_eq!((bench.halted.clone(), bench.server.status().zxid_applied), (None, Zxid(7)));
+    bench.connect();
+    assert!(has(&mut bench, "/again"));
 }
 
 #[test]
@@ -206,4 +223,26 @@ fn an_empty_directory_becomes_an_empty_tree() {
     assert_eq!((status.zxid_applied, status.digest), (Zxid(0), 1_371_985_504));
     // The worked example of the format: a Java 3.9 server writes the same 478 bytes.
     assert_eq!(bench.files["snapshot.0"].len(), 478);
+}
+
+#[test]
+fn a_hole_among_records_the_snapshot_has_is_damage() {
+    let older = start(&directory(12)).files;
+    let mut files = directory(30);
+    files.insert("snapshot.c".into(), older["snapshot.c"].clone());
+    let log = files.get_mut("log.1").unwrap();
+    log[512..1024].fill(0);
+    // Records 5 to 10 are gone, all of them in the snapshot; cutting the log there would lose 0xd to 0x1e.
+    assert!(offsets(log).len() < 12);
+    let why = refusal(&start(&files), &files);
+    assert!(why.contains("log.1 is damaged at offset 4"), "{why}");
+    assert!(why.contains("durable up to 0xc"), "{why}");
+
+    // Behind the snapshot nothing proves that the records were acknowledged.
+    let log = files.get_mut("log.1").unwrap();
+    *log = directory(30).remove("log.1").unwrap();
+    log[2048..2560].fill(0);
+    let bench = start(&files);
+    assert_eq!(bench.halted, None);
+    assert!(bench.milestones.iter().any(|m| matches!(m, Milestone::TornTail { .. })));
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use zoetrope_core::{
-    Config, ConnId, Dir, Effect, FileId, FilePlace, Input, Instant, Listing, Milestone, Now,
-    Server, SessionId, Zxid,
+    Config, ConnId, Dir, Effect, FileId, FilePlace, Input, Instant, Listing, Now, Server,
+    SessionId, Zxid,
 };
 
 /// Files of a data directory by name.
@@ -18,8 +18,6 @@ pub struct Bench {
     snapshot: Vec<u8>,
     /// Why it has stopped.
     pub halted: Option<String>,
-    /// Ephemerals of dead sessions were removed.
-    pub cleaned: bool,
 }
 
 /// What a turn asks for, to be answered when the turn is over.
@@ -55,7 +53,7 @@ impl Bench {
             same_dir: true,
         };
         let server = Server::new(config(), 7, NOW, listing);
-        let mut bench = Self { server, files, snapshot: Vec::new(), halted: None, cleaned: false };
+        let mut bench = Self { server, files, snapshot: Vec::new(), halted: None };
         bench.run();
         bench
     }
@@ -144,10 +142,8 @@ impl Bench {
                 Effect::Remove { file } => {
                     self.files.remove(&name(file));
                 }
-                Effect::Report(milestone) => {
-                    self.cleaned |= matches!(milestone, Milestone::DeadSessionCleaned { .. });
-                }
                 Effect::FsyncDir
+                | Effect::Report(_)
                 | Effect::PutEpochs { .. }
                 | Effect::SendPeer { .. }
                 | Effect::Connect { .. }

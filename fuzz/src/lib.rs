@@ -189,10 +189,6 @@ fn starts_or_says_why(files: Files) {
             assert!(bench.files == files, "a refused data directory was changed: {why}");
         }
         None => {
-            // What a snapshot holds ahead of its label lasts as long as nothing has to be cleaned up.
-            if bench.cleaned {
-                return;
-            }
             let facts = bench.facts();
             let again = Bench::start(bench.files);
             assert_eq!(again.halted, None);

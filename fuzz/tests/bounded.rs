@@ -54,7 +54,15 @@ fn requests() -> Vec<Request<'static>> {
         flags,
         ttl_ms: if op == OpCode::CreateTtl { 500 } else { -1 },
     };
-    let watches = SetWatches { data: vec!["/a".into()], ..SetWatches::default() };
+    let paths = || Some(vec!["/a".into(), "/b".into()]);
+    let watches = SetWatches {
+        data: paths(),
+        exist: paths(),
+        child: Some(vec![]),
+        persistent: paths(),
+        recursive: None,
+        ..SetWatches::default()
+    };
     vec![
         Request::Create(create(OpCode::Create, 0)),
         Request::Create(create(OpCode::Create2, 3)),
@@ -77,8 +85,8 @@ fn requests() -> Vec<Request<'static>> {
             MultiOp::Delete { path: "/a".into(), version: -1 },
         ]),
         Request::MultiRead(vec![
-            ReadOp::GetData { path: "/".into() },
-            ReadOp::GetChildren { path: "/zookeeper".into() },
+            ReadOp::GetData { path: Some("/".into()) },
+            ReadOp::GetChildren { path: Some("/zookeeper".into()) },
         ]),
         Request::CheckWatches { path: path(), kind: WatcherType::Any },
         Request::RemoveWatches { path: path(), kind: WatcherType::Data },

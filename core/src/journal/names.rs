@@ -2,8 +2,9 @@
 //! (storage §1.2 to §1.4, §1.12). Looks into no file.
 //!
 //! Names are read as Java reads them, odd ones included, with three exceptions. A name that ends in `.tmp` is no
-//! snapshot: the writer was interrupted before it could vouch for the contents. A negative zxid names nothing. And
-//! purging leaves names alone that cannot be parsed, because whatever they are, this server did not write them.
+//! snapshot: the writer was interrupted before it could vouch for the contents. A negative zxid names nothing, and
+//! neither does the highest one, which nothing could follow. And purging leaves names alone that cannot be parsed,
+//! because whatever they are, this server did not write them.
 
 use crate::config::Compression;
 use crate::effect::{Dir, FilePlace};
@@ -26,7 +27,7 @@ fn zxid_of(name: &str, prefix: &str) -> Option<Zxid> {
         return None;
     }
     let zxid = i64::from_str_radix(parts.next()?, 16).ok()?;
-    (zxid >= 0).then_some(Zxid(zxid))
+    (0..i64::MAX).contains(&zxid).then_some(Zxid(zxid))
 }
 
 /// The label of a snapshot, by its name.
@@ -118,7 +119,8 @@ mod tests {
         for (name, zxid) in [
             ("log.1", Some(1)),
             ("log.00FF", Some(0xff)),
-            ("log.7fffffffffffffff", Some(i64::MAX)),
+            ("log.7ffffffffffffffe", Some(i64::MAX - 1)),
+            ("log.7fffffffffffffff", None),
             ("log.36.chopped64", Some(0x36)),
             ("log.32.bak", Some(0x32)),
             ("log.-0", Some(0)),

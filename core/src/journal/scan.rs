@@ -113,6 +113,8 @@ pub(crate) struct Scanner {
     record_max: usize,
     /// Highest zxid so far.
     last: Zxid,
+    /// Highest zxid of this file so far.
+    last_here: Option<Zxid>,
     state: State,
 }
 
@@ -144,6 +146,7 @@ impl Scanner {
             ended: false,
             record_max: record_max as usize,
             last,
+            last_here: None,
             state: State::Header,
         }
     }
@@ -184,6 +187,11 @@ impl Scanner {
                 State::Over(_) => return None,
             }
         }
+    }
+
+    /// The highest zxid of the whole records of this file.
+    pub(crate) fn last_zxid(&self) -> Option<Zxid> {
+        self.last_here
     }
 
     /// Bytes held.
@@ -243,6 +251,7 @@ impl Scanner {
             Ok((header, txn, digest)) => {
                 self.done += needed;
                 self.last = self.last.max(header.zxid);
+                self.last_here = self.last_here.max(Some(header.zxid));
                 return Step::Found(Record { at, header, txn, digest });
             }
             Err(Malformed::Unknown(kind)) => Damage::Kind(kind),
