@@ -16,6 +16,9 @@ pub(crate) struct Bench {
     pub(crate) files: Files,
     listing: Vec<String>,
     unreadable: BTreeSet<String>,
+    /// Slices of a snapshot are answered one by one, by [`Bench::write_slice`].
+    pub(crate) slow_snapshot: bool,
+    slice: Option<u64>,
     snapshot: Vec<u8>,
     replies: Vec<u8>,
     pub(crate) milestones: Vec<Milestone>,
@@ -42,6 +45,8 @@ impl Bench {
             server: Server::new(config, 7, NOW, listing),
             listing: files.keys().cloned().collect(),
             unreadable: unreadable.iter().map(|name| (*name).to_owned()).collect(),
+            slow_snapshot: false,
+            slice: None,
             files,
             snapshot: Vec::new(),
             replies: Vec::new(),
@@ -88,6 +93,10 @@ impl Bench {
                         self.snapshot.truncate(at as usize);
                         self.snapshot.extend_from_slice(turn.bytes(bytes));
                         let upto = self.snapshot.len() as u64;
+                        if self.slow_snapshot {
+                            self.slice = Some(upto);
+                            continue;
+                        }
                         facts.push(Box::new(move |s| {
                             s.input(NOW, &Input::SnapWritten { upto });
                         }));
@@ -133,6 +142,29 @@ impl Bench {
                 fact(&mut self.server);
             }
         }
+    }
+
+    /// Answers the slice under way; false when there is none.
+    pub(crate) fn write_slice(&mut self) -> bool {
+        let Some(upto) = self.slice.take() else { return false };
+        self.server.input(NOW, &Input::SnapWritten { upto });
+        self.run();
+        true
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.server.input(NOW, &Input::Command(command));
+        self.run();
+    }
+
+    /// Error code of the reply.
+    pub(crate) fn try_ask(&mut self, request: &Request<'_>) -> i32 {
+        let mut bytes = Vec::new();
+        request.encode(Xid(1), &mut bytes);
+        self.server.input(NOW, &Input::Requests { conn: CONN, bytes: &bytes });
+        self.run();
+        let reply = std::mem::take(&mut self.replies);
+        i32::from_be_bytes(reply[16..20].try_into().unwrap())
     }
 
     pub(crate) fn connect(&mut self) {
