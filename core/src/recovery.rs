@@ -26,6 +26,8 @@ pub(crate) struct Recovered {
     /// Logs that never came to be.
     pub(crate) remove: Vec<FileId>,
     pub(crate) digest_mismatches: u64,
+    /// The logs that were read, in order.
+    pub(crate) logs: Vec<FileId>,
 }
 
 /// Why the files cannot be used, for a person at 3 a.m.
@@ -76,6 +78,7 @@ struct State {
     replayed: u64,
     cut: Option<(FileId, u64)>,
     remove: Vec<FileId>,
+    logs: Vec<FileId>,
 }
 
 #[derive(Clone, Debug)]
@@ -138,6 +141,7 @@ impl Recovery {
                     cut: state.cut,
                     remove: state.remove,
                     digest_mismatches: state.mismatches,
+                    logs: state.logs,
                 })))
             }
         }
@@ -320,6 +324,9 @@ impl Recovery {
             }
         }
         let Some(verdict) = log.scanner.verdict() else { return };
+        if !matches!(verdict, Verdict::Unborn) {
+            self.state.logs.push(file);
+        }
         // What should stand where the records end.
         let lost = match log.scanner.last_zxid() {
             Some(last) => Some(last.next()),
@@ -385,6 +392,7 @@ impl State {
             replayed: 0,
             cut: None,
             remove: Vec::new(),
+            logs: Vec::new(),
         }
     }
 

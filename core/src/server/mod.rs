@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::effect::{Effect, FileId, FilePlace, Milestone, Span, Timer};
 use crate::ids::{ConnId, SessionId, Zxid};
 use crate::input::{Command, Input};
-use crate::recovery::Recovery;
+use crate::recovery::{Recovered, Recovery};
 use crate::session::SessionTracker;
 use crate::time::{Instant, Now};
 use crate::tree::{DataTree, Identity};
@@ -54,6 +54,10 @@ pub struct Server {
     /// Its files are being read. Without it, and not halted, the server serves.
     recovery: Option<Box<Recovery>>,
     reading: bool,
+    /// What was recovered, until it is known to survive a loss of power.
+    settling: Option<Box<Recovered>>,
+    /// Files that have to be synced for that.
+    unsettled: usize,
     halted: Option<String>,
     /// Every file there is or was, by its number.
     files: Vec<FilePlace>,
@@ -152,6 +156,8 @@ impl Server {
             stalled_us: 0,
             recovery: Some(Box::new(recovery)),
             reading: false,
+            settling: None,
+            unsettled: 0,
             halted: None,
             files,
             gone: BTreeSet::new(),
@@ -197,6 +203,7 @@ impl Server {
             Input::Sent { conn, upto } => self.on_sent(*conn, *upto),
             Input::Reserved { file, upto } => self.on_reserved(*file, *upto),
             Input::NoRoom { file } => self.on_no_room(*file),
+            Input::Durable { .. } if self.settling.is_some() => self.on_settled(),
             Input::Durable { branch, upto } => {
                 if let Some(durable) = self.journal.on_durable(*branch, *upto) {
                     self.commit(durable);
@@ -290,7 +297,10 @@ impl Server {
     }
 
     fn is_serving(&self) -> bool {
-        self.recovery.is_none() && self.halted.is_none() && !self.draining
+        self.recovery.is_none()
+            && self.settling.is_none()
+            && self.halted.is_none()
+            && !self.draining
     }
 
     fn report(&mut self, milestone: Milestone) {

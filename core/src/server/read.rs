@@ -118,25 +118,26 @@ impl Reading<'_> {
                     w.string(self.display(id));
                 }
             }
-            Request::MultiRead(ops) => {
-                let results = ops.iter().map(|op| self.one_of_many(op));
-                let is_null = |result: &Result<_, _>| *result == Err(ErrorCode::MarshallingError);
-                let mut spoiled = false;
-                for result in results {
-                    spoiled = is_null(&result);
-                    if spoiled {
-                        break;
-                    }
-                    result.unwrap_or_else(|code| MultiResult::Failed(Some(code))).encode(w);
-                }
-                MultiResult::encode_end(w);
-                if spoiled {
-                    return Err(ErrorCode::MarshallingError);
-                }
-            }
+            Request::MultiRead(ops) => self.multi_read(ops, w)?,
             Request::Ping => {}
             other => unreachable!("{:?} is not answered from the tree", other.op()),
         }
+        Ok(())
+    }
+
+    /// A null path spoils what follows it; what was read before stays in the answer.
+    fn multi_read(&self, ops: &[ReadOp<'_>], w: &mut Writer<'_>) -> Result<(), ErrorCode> {
+        for op in ops {
+            match self.one_of_many(op) {
+                Err(ErrorCode::MarshallingError) => {
+                    MultiResult::encode_end(w);
+                    return Err(ErrorCode::MarshallingError);
+                }
+                Err(code) => MultiResult::Failed(Some(code)).encode(w),
+                Ok(result) => result.encode(w),
+            }
+        }
+        MultiResult::encode_end(w);
         Ok(())
     }
 

@@ -48,10 +48,10 @@ impl Server {
     /// The server at a glance.
     pub fn status(&self) -> Status {
         let figures = &self.figures;
-        let phase = match (&self.halted, &self.recovery) {
+        let phase = match (&self.halted, self.recovery.is_some() || self.settling.is_some()) {
             (Some(_), _) => Phase::Halted,
-            (None, Some(_)) => Phase::Recovering,
-            (None, None) => Phase::Standalone,
+            (None, true) => Phase::Recovering,
+            (None, false) => Phase::Standalone,
         };
         Status {
             phase,

@@ -81,7 +81,7 @@ impl Server {
         match recovery.take_outcome() {
             Some(Ok(recovered)) => {
                 self.recovery = None;
-                self.start_serving(*recovered);
+                self.settle(recovered);
             }
             Some(Err(corruption)) => {
                 self.recovery = None;
@@ -131,15 +131,42 @@ impl Server {
         ));
     }
 
+    /// What was read may be in the system's memory only: a process that was killed leaves records behind whose fsync
+    /// never returned. They count from now on, so they are synced before anybody is told of them, and before anything
+    /// is written behind them.
+    fn settle(&mut self, recovered: Box<Recovered>) {
+        if let Some((file, at)) = recovered.cut {
+            self.effects.push(Effect::Truncate { file, at });
+        }
+        if !recovered.logs.is_empty() {
+            self.effects.push(Effect::FsyncDir);
+        }
+        for file in &recovered.logs {
+            self.effects.push(Effect::Fsync { file: *file, branch: 0, upto: 0 });
+        }
+        self.unsettled = recovered.logs.len();
+        self.settling = Some(recovered);
+        if self.unsettled == 0 {
+            self.on_settled();
+        }
+    }
+
+    /// One of the files that were read is durable.
+    pub(super) fn on_settled(&mut self) {
+        self.unsettled = self.unsettled.saturating_sub(1);
+        if let (0, Some(recovered)) =
+            (self.unsettled, self.settling.take_if(|_| self.unsettled == 0))
+        {
+            self.start_serving(*recovered);
+        }
+    }
+
     fn start_serving(&mut self, recovered: Recovered) {
         self.tree = recovered.tree;
         self.sessions_applied = recovered.sessions;
         self.zxid_applied = recovered.zxid;
         self.zxid_proposed = recovered.zxid;
         self.figures.digest_mismatches = recovered.digest_mismatches;
-        if let Some((file, at)) = recovered.cut {
-            self.effects.push(Effect::Truncate { file, at });
-        }
         for file in recovered.remove {
             // The first log will take its place by a rename, and must not be removed in its stead.
             if self.files[file.0 as usize] != Journal::place_of(self.zxid_proposed.next()) {

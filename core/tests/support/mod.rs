@@ -58,6 +58,7 @@ impl Bench {
     }
 
     /// Carries out effects until there are none.
+    #[allow(clippy::too_many_lines)] // One arm for each effect.
     fn run(&mut self) {
         loop {
             let mut facts: Vec<Fact> = Vec::new();

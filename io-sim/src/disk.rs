@@ -1,0 +1,285 @@
+//! A disk with two images: what a reader sees, and what survives a loss of power. Knows no record.
+//!
+//! Writes reach the durable image sector by sector when they are synced; names when their directory is. A crash keeps
+//! any part of what was not.
+
+use crate::rng::Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Bytes that reach the disk whole or not at all.
+pub(crate) const SECTOR: usize = 512;
+
+/// What of the unsynced writes and names survives a crash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Nothing.
+    Nothing,
+    /// Everything.
+    All,
+    /// Each sector and each name as chance has it.
+    Some,
+    /// The first sectors, up to a point.
+    Torn,
+    /// Nothing, and rubbish behind the last byte that was written.
+    Garbage,
+}
+
+type Sector = Arc<[u8; SECTOR]>;
+
+#[derive(Clone, Default, Debug)]
+struct Image {
+    len: u64,
+    sectors: BTreeMap<u64, Sector>,
+}
+
+impl Image {
+    fn read(&self, at: u64, len: usize) -> Vec<u8> {
+        let end = self.len.min(at + len as u64);
+        let mut bytes = Vec::with_capacity(end.saturating_sub(at) as usize);
+        let mut at = at;
+        while at < end {
+            let (number, from) = (at / SECTOR as u64, (at % SECTOR as u64) as usize);
+            let to = SECTOR.min(from + (end - at) as usize);
+            match self.sectors.get(&number) {
+                Some(sector) => bytes.extend_from_slice(&sector[from..to]),
+                None => bytes.resize(bytes.len() + to - from, 0),
+            }
+            at += (to - from) as u64;
+        }
+        bytes
+    }
+
+    fn truncate(&mut self, len: u64) {
+        self.len = self.len.min(len);
+        self.sectors.retain(|number, _| number * (SECTOR as u64) < len);
+        if let Some(last) = self.sectors.get_mut(&(len / SECTOR as u64)) {
+            Arc::make_mut(last)[(len % SECTOR as u64) as usize..].fill(0);
+        }
+    }
+}
+
+#[derive(Clone, Default, Debug)]
+struct Inode {
+    live: Image,
+    durable: Image,
+    unsynced: BTreeSet<u64>,
+}
+
+impl Inode {
+    fn write(&mut self, at: u64, bytes: &[u8]) {
+        let mut at = at as usize;
+        let mut left = bytes;
+        while !left.is_empty() {
+            let (number, from) = ((at / SECTOR) as u64, at % SECTOR);
+            let n = left.len().min(SECTOR - from);
+            let sector = self.live.sectors.entry(number).or_insert_with(|| Arc::new([0; SECTOR]));
+            Arc::make_mut(sector)[from..from + n].copy_from_slice(&left[..n]);
+            self.unsynced.insert(number);
+            at += n;
+            left = &left[n..];
+        }
+        self.live.len = self.live.len.max(at as u64);
+    }
+
+    fn keep_sector(&mut self, number: u64) {
+        if let Some(sector) = self.live.sectors.get(&number) {
+            self.durable.sectors.insert(number, sector.clone());
+            self.durable.len =
+                self.durable.len.max((number * SECTOR as u64 + 1).min(self.live.len));
+        }
+    }
+
+    fn sync(&mut self) {
+        for number in std::mem::take(&mut self.unsynced) {
+            self.keep_sector(number);
+        }
+        self.durable.len = self.live.len;
+    }
+
+    fn lose_power(&mut self, keep: Keep, rng: &mut Rng) {
+        let unsynced: Vec<u64> = std::mem::take(&mut self.unsynced).into_iter().collect();
+        let kept: Vec<u64> = match keep {
+            Keep::Nothing | Keep::Garbage => Vec::new(),
+            Keep::All => unsynced.clone(),
+            Keep::Some => unsynced.iter().copied().filter(|_| rng.one_in(2)).collect(),
+            Keep::Torn if unsynced.is_empty() => Vec::new(),
+            Keep::Torn => {
+                let upto = rng.below(unsynced.len() as u64) as usize;
+                unsynced[..upto].to_vec()
+            }
+        };
+        for number in kept {
+            self.keep_sector(number);
+        }
+        if keep == Keep::Garbage {
+            // Behind everything that was ever written, in room that was only reserved.
+            let behind = self.live.sectors.keys().next_back().map_or(1, |last| last + 1);
+            if (behind + 1) * (SECTOR as u64) <= self.durable.len {
+                let mut rubbish = [0; SECTOR];
+                rubbish.iter_mut().for_each(|byte| *byte = rng.draw() as u8);
+                self.durable.sectors.insert(behind, Arc::new(rubbish));
+            }
+        }
+        self.live = self.durable.clone();
+    }
+}
+
+#[derive(Clone, Debug)]
+enum NameOp {
+    Link { name: String, inode: u64 },
+    Unlink { name: String },
+}
+
+/// Files and names, live and durable.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Disk {
+    inodes: BTreeMap<u64, Inode>,
+    next_inode: u64,
+    live: BTreeMap<String, u64>,
+    durable: BTreeMap<String, u64>,
+    /// Each group stays or goes as one.
+    unsynced: Vec<Vec<NameOp>>,
+}
+
+impl Disk {
+    /// Names and lengths, as a reader sees them.
+    pub(crate) fn list(&self) -> Vec<(String, u64)> {
+        self.live.iter().map(|(name, inode)| (name.clone(), self.inodes[inode].live.len)).collect()
+    }
+
+    pub(crate) fn read(&self, name: &str, at: u64, len: usize) -> Option<Vec<u8>> {
+        let inode = self.live.get(name)?;
+        Some(self.inodes[inode].live.read(at, len))
+    }
+
+    /// Makes a name if it is missing.
+    fn inode(&mut self, name: &str) -> &mut Inode {
+        let inode = match self.live.get(name) {
+            Some(inode) => *inode,
+            None => {
+                self.next_inode += 1;
+                let inode = self.next_inode;
+                self.inodes.insert(inode, Inode::default());
+                self.live.insert(name.to_owned(), inode);
+                self.unsynced.push(vec![NameOp::Link { name: name.to_owned(), inode }]);
+                inode
+            }
+        };
+        self.inodes.entry(inode).or_default()
+    }
+
+    /// Durable zeros behind the present end.
+    pub(crate) fn reserve(&mut self, name: &str, upto: u64) {
+        let inode = self.inode(name);
+        inode.live.len = inode.live.len.max(upto);
+        inode.durable.len = inode.durable.len.max(upto);
+    }
+
+    pub(crate) fn write(&mut self, name: &str, at: u64, bytes: &[u8]) {
+        self.inode(name).write(at, bytes);
+    }
+
+    pub(crate) fn sync(&mut self, name: &str) {
+        self.inode(name).sync();
+    }
+
+    pub(crate) fn truncate(&mut self, name: &str, at: u64) {
+        let inode = self.inode(name);
+        inode.live.truncate(at);
+        inode.unsynced.clear();
+        inode.durable = inode.live.clone();
+    }
+
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        if let Some(inode) = self.live.remove(from) {
+            self.live.insert(to.to_owned(), inode);
+            let (name, to) = (from.to_owned(), to.to_owned());
+            self.unsynced.push(vec![NameOp::Link { name: to, inode }, NameOp::Unlink { name }]);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        if self.live.remove(name).is_some() {
+            self.unsynced.push(vec![NameOp::Unlink { name: name.to_owned() }]);
+        }
+    }
+
+    pub(crate) fn sync_names(&mut self) {
+        for op in std::mem::take(&mut self.unsynced).into_iter().flatten() {
+            self.keep_name(op);
+        }
+    }
+
+    fn keep_name(&mut self, op: NameOp) {
+        match op {
+            NameOp::Link { name, inode } => self.durable.insert(name, inode),
+            NameOp::Unlink { name } => self.durable.remove(&name),
+        };
+    }
+
+    /// Unsynced bytes there are.
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        self.inodes.values().map(|inode| (inode.unsynced.len() * SECTOR) as u64).sum()
+    }
+
+    /// The power is gone: what was not synced is kept as `keep` says.
+    pub(crate) fn lose_power(&mut self, keep: Keep, rng: &mut Rng) {
+        for inode in self.inodes.values_mut() {
+            inode.lose_power(keep, rng);
+        }
+        for group in std::mem::take(&mut self.unsynced) {
+            let kept = match keep {
+                Keep::Nothing | Keep::Garbage => false,
+                Keep::All => true,
+                Keep::Some | Keep::Torn => rng.one_in(2),
+            };
+            if kept {
+                group.into_iter().for_each(|op| self.keep_name(op));
+            }
+        }
+        self.live = self.durable.clone();
+        let used: BTreeSet<u64> = self.live.values().copied().collect();
+        self.inodes.retain(|inode, _| used.contains(inode));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_synced_survives_and_the_rest_does_not() {
+        let mut disk = Disk::default();
+        let mut rng = Rng::new(1, "disk");
+        disk.reserve("a", 2000);
+        disk.write("a", 0, &[1; 700]);
+        disk.sync("a");
+        disk.sync_names();
+        disk.write("a", 600, &[2; 700]);
+        disk.write("b", 0, b"unnamed");
+        disk.sync("b");
+        assert_eq!(disk.read("a", 600, 2).unwrap(), [2, 2]);
+        disk.lose_power(Keep::Nothing, &mut rng);
+        assert_eq!(disk.read("a", 600, 2).unwrap(), [1, 1]);
+        assert_eq!(disk.read("a", 700, 1300).unwrap(), [0; 1300]);
+        assert_eq!(disk.read("b", 0, 1), None);
+    }
+
+    #[test]
+    fn a_rename_is_there_or_not_but_never_half() {
+        for seed in 0..20 {
+            let mut disk = Disk::default();
+            let mut rng = Rng::new(seed, "disk");
+            disk.write("old", 0, b"x");
+            disk.sync("old");
+            disk.sync_names();
+            disk.rename("old", "new");
+            disk.lose_power(Keep::Some, &mut rng);
+            let names: Vec<String> = disk.list().into_iter().map(|(name, _)| name).collect();
+            assert!(names == ["old"] || names == ["new"], "{names:?}");
+        }
+    }
+}

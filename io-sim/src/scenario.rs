@@ -1,0 +1,201 @@
+//! Scenario files: what happens, named by meaning. The grammar stands in scenarios/README.md. Runs nothing.
+
+use crate::disk::Keep;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A run: how it is set up, and what happens in it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What it is about, in a sentence.
+    pub story: String,
+    /// The promise it guards.
+    #[serde(default)]
+    pub guards: String,
+    /// The ZooKeeper issue it retells, if there is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub retells: String,
+    /// Delays, workload, and what survives a crash are drawn from it.
+    pub seed: u64,
+    /// Clients that work all the time.
+    #[serde(default = "three")]
+    pub clients: u32,
+    /// Session timeout the clients ask for, ms.
+    #[serde(default = "ten_seconds")]
+    pub timeout_ms: i32,
+    /// Most requests a client has in flight.
+    #[serde(default = "eight")]
+    pub pipeline: u32,
+    /// Records between snapshots.
+    #[serde(default = "two_hundred")]
+    pub snap_count: u32,
+    /// Kinds of operations the clients leave out.
+    #[serde(default)]
+    pub without: Vec<Operation>,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Kinds of client operations that can be left out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Operation {
+    Multi,
+    Watches,
+    Ephemerals,
+    Acls,
+    Malformed,
+    SessionChurn,
+    Containers,
+}
+
+/// One step. Times are milliseconds.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Let that many requests be answered.
+    Requests(u64),
+    /// Let time pass, with clients at work.
+    Run(u64),
+    /// Let time pass with clients that only keep their sessions alive.
+    Idle(u64),
+    /// A fault, now.
+    Fault(Fault),
+    /// A crash right after the device carried out that operation, before anybody hears of it.
+    CrashAfter {
+        /// `append`, `fsync`, `rename`, `fsync-dir`, `reserve`, `slice` or `finish`.
+        op: String,
+        /// Not the next one, but the one after that many.
+        #[serde(default)]
+        skip: u64,
+        /// What survives of what was not synced.
+        keep: Keep,
+        /// Time until the server starts again.
+        #[serde(default = "two_hundred_u64")]
+        down: u64,
+    },
+    /// Every client must get a write through within that time.
+    ExpectService(u64),
+}
+
+/// Something the world does to a server.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// Power is lost.
+    Crash {
+        /// What survives of what was not synced.
+        keep: Keep,
+        /// Time until the server starts again.
+        #[serde(default = "two_hundred_u64")]
+        down: u64,
+    },
+    /// The process is killed; what it had written stays in the system's memory.
+    Kill {
+        /// Time until the server starts again.
+        #[serde(default = "two_hundred_u64")]
+        down: u64,
+    },
+    /// The process stands still (SIGSTOP, a suspended host).
+    Stall(u64),
+    /// The wall clock jumps by that many milliseconds, forward or back.
+    WallJump(i64),
+    /// The server's clocks run fast or slow, in parts per thousand.
+    Drift(i64),
+    /// The disk is full for that time.
+    DiskFull(u64),
+    /// The devices answer that much later, once.
+    DiskStall(u64),
+    /// The next fsync of the log fails; the server halts and is started again.
+    FsyncError,
+    /// The next file that recovery reads cannot be read the first time (a snapshot: an older one is used).
+    ReadError,
+    /// Every client's connection breaks.
+    Disconnect,
+    /// That client stops reading for that time.
+    SlowReader {
+        /// Which.
+        client: u32,
+        /// How long.
+        ms: u64,
+    },
+    /// That client goes silent: its connection stays open, its session must expire.
+    Silence {
+        /// Which.
+        client: u32,
+        /// How long.
+        ms: u64,
+    },
+    /// An operator asks for a snapshot.
+    Snapshot,
+}
+
+fn three() -> u32 {
+    3
+}
+fn eight() -> u32 {
+    8
+}
+fn two_hundred() -> u32 {
+    200
+}
+fn two_hundred_u64() -> u64 {
+    200
+}
+fn ten_seconds() -> i32 {
+    10_000
+}
+
+/// A scenario file that cannot be read: line, column and what was expected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScenarioError(String);
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+impl Scenario {
+    /// Reads a scenario file.
+    pub fn parse(text: &str) -> Result<Self, ScenarioError> {
+        toml::from_str(text).map_err(|error| ScenarioError(error.to_string()))
+    }
+
+    /// The file that says this scenario.
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).expect("every scenario can be written")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_reads_back_as_it_was_written() {
+        let scenario = Scenario::parse(
+            r#"
+            story = "A record that was torn."
+            seed = 4
+            without = ["multi"]
+            steps = [
+              { requests = 20 },
+              { crash-after = { op = "append", keep = "torn" } },
+              { fault = { crash = { keep = "some", down = 5 } } },
+              { fault = "fsync-error" },
+              { expect-service = 3000 },
+            ]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(scenario.steps.len(), 5);
+        assert_eq!(Scenario::parse(&scenario.to_text()), Ok(scenario));
+        let error = Scenario::parse("story = 1").unwrap_err().to_string();
+        assert!(error.contains("line 1"), "{error}");
+    }
+}

@@ -1,0 +1,731 @@
+//! ZooKeeper, written again as simply as possible: a map of paths, and what each operation does to it (client protocol
+//! §2.4, §3). Shares no code with the core's tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use zoetrope_core::Zxid;
+use zoetrope_core::wire::{
+    Acl, AclSpec, Create, CreateKind, MultiOp, MultiResult, OpCode, ReadOp, Request, Stat, Txn,
+    Writer,
+};
+
+/// Permissions, scheme, id.
+pub(crate) type Entry = (i32, String, String);
+
+/// A znode.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    data: Option<Vec<u8>>,
+    pub(crate) acl: Vec<Entry>,
+    czxid: i64,
+    pub(crate) mzxid: i64,
+    pub(crate) pzxid: i64,
+    ctime: i64,
+    mtime: i64,
+    version: i32,
+    created: i32,
+    aversion: i32,
+    owner: i64,
+}
+
+/// What happened to a znode, for those who watch.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Happening {
+    /// 1 created, 2 deleted, 3 changed.
+    pub(crate) kind: i32,
+    pub(crate) path: String,
+    pub(crate) acl: Vec<Entry>,
+    pub(crate) parent_acl: Vec<Entry>,
+}
+
+/// Who asks, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) zxid: i64,
+    pub(crate) time: i64,
+    pub(crate) session: i64,
+    pub(crate) ids: Vec<(String, String)>,
+}
+
+/// A reply's body, or its error code.
+pub(crate) type Answer = Result<Vec<u8>, i32>;
+
+const CONTAINER: i64 = i64::MIN;
+const NO_NODE: i32 = -101;
+const NO_AUTH: i32 = -102;
+const BAD_VERSION: i32 = -103;
+const BAD_ARGUMENTS: i32 = -8;
+const INVALID_ACL: i32 = -114;
+
+/// The tree as the committed order makes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    pub(crate) nodes: BTreeMap<String, Node>,
+    children: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) sessions: BTreeMap<i64, i32>,
+    pub(crate) zxid: i64,
+    happenings: Vec<Happening>,
+    /// What each znode adds to the digest, as of the last time it was asked for, and the paths changed since.
+    weights: BTreeMap<String, u64>,
+    digest: u64,
+    touched: BTreeSet<String>,
+    /// Znodes as they were before the multi that is being executed changed them.
+    before: Vec<(String, Option<Node>)>,
+}
+
+impl Model {
+    pub(crate) fn new() -> Self {
+        let open = || vec![(31, "world".to_owned(), "anyone".to_owned())];
+        let node = |acl, aversion| Node {
+            data: Some(Vec::new()),
+            acl,
+            czxid: 0,
+            mzxid: 0,
+            pzxid: 0,
+            ctime: 0,
+            mtime: 0,
+            version: 0,
+            created: 0,
+            aversion,
+            owner: 0,
+        };
+        let mut model = Self {
+            nodes: BTreeMap::new(),
+            children: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            zxid: 0,
+            happenings: Vec::new(),
+            weights: BTreeMap::new(),
+            digest: 0,
+            touched: BTreeSet::new(),
+            before: Vec::new(),
+        };
+        model.put("/", Some(node(open(), 0)));
+        model.put("/zookeeper", Some(node(open(), 0)));
+        model.put("/zookeeper/quota", Some(node(open(), 0)));
+        let read = vec![(1, "world".to_owned(), "anyone".to_owned())];
+        model.put("/zookeeper/config", Some(node(read, -1)));
+        model
+    }
+
+    /// The only way a znode changes.
+    fn put(&mut self, path: &str, node: Option<Node>) {
+        if path != "/" {
+            let siblings = self.children.entry(parent_of(path).to_owned()).or_default();
+            let name = path[path.rfind('/').map_or(0, |at| at + 1)..].to_owned();
+            match node {
+                Some(_) => siblings.insert(name),
+                None => siblings.remove(&name),
+            };
+        }
+        let before = match node {
+            Some(node) => self.nodes.insert(path.to_owned(), node),
+            None => self.nodes.remove(path),
+        };
+        self.before.push((path.to_owned(), before));
+        self.touched.insert(path.to_owned());
+    }
+
+    fn change(&mut self, path: &str, change: impl FnOnce(&mut Node)) {
+        let mut node = self.nodes[path].clone();
+        change(&mut node);
+        self.put(path, Some(node));
+    }
+
+    pub(crate) fn take_happenings(&mut self) -> Vec<Happening> {
+        std::mem::take(&mut self.happenings)
+    }
+
+    /// Names of the children, sorted.
+    pub(crate) fn children(&self, path: &str) -> Vec<&str> {
+        self.children.get(path).into_iter().flatten().map(String::as_str).collect()
+    }
+
+    pub(crate) fn stat(&self, path: &str) -> Stat {
+        let node = &self.nodes[path];
+        let children = self.children.get(path).map_or(0, BTreeSet::len) as i32;
+        Stat {
+            czxid: Zxid(node.czxid),
+            mzxid: Zxid(node.mzxid),
+            ctime: node.ctime,
+            mtime: node.mtime,
+            version: node.version,
+            cversion: 2 * node.created - children,
+            aversion: node.aversion,
+            ephemeral_owner: if is_session(node.owner) { node.owner } else { 0 },
+            data_length: node.data.as_ref().map_or(0, Vec::len) as i32,
+            num_children: children,
+            pzxid: Zxid(node.pzxid),
+        }
+    }
+
+    fn stat_bytes(&self, path: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.stat(path).encode(&mut Writer::new(&mut out));
+        out
+    }
+
+    /// Digest of the tree (storage §2.8).
+    pub(crate) fn digest(&mut self) -> u64 {
+        self.before.clear();
+        for path in std::mem::take(&mut self.touched) {
+            let counted = !path.starts_with("/zookeeper/");
+            let node = self.nodes.get(&path).filter(|_| counted);
+            let weight = node.map_or(0, |node| u64::from(digest_of(&path, node)));
+            let before = self.weights.insert(path, weight).unwrap_or(0);
+            self.digest = self.digest.wrapping_sub(before).wrapping_add(weight);
+        }
+        self.digest
+    }
+
+    fn at(&self, path: &str) -> Result<&Node, i32> {
+        self.nodes.get(if path.is_empty() { "/" } else { path }).ok_or(NO_NODE)
+    }
+
+    // Writes.
+
+    /// Executes a client's write.
+    pub(crate) fn write(&mut self, request: &Request<'_>, cx: &Context) -> Answer {
+        self.zxid = cx.zxid;
+        match request {
+            Request::Create(create) => {
+                let path = self.create(create, cx)?;
+                let mut out = text(&path);
+                if create.op != OpCode::Create {
+                    out.extend(self.stat_bytes(&path));
+                }
+                Ok(out)
+            }
+            Request::Delete { path, version } => {
+                self.delete(path.as_deref().ok_or(-5)?, *version, cx).map(|()| Vec::new())
+            }
+            Request::SetData { path, data, version } => {
+                let path = path.as_deref().ok_or(BAD_ARGUMENTS)?;
+                self.set_data(path, *data, *version, cx)?;
+                Ok(self.stat_bytes(path))
+            }
+            Request::SetAcl { path, acl, version } => {
+                let path = path.as_deref().filter(|path| legal(path)).ok_or(BAD_ARGUMENTS)?;
+                let acl = fix(acl, &cx.ids)?;
+                let node = self.at(path)?;
+                allowed(&node.acl, &cx.ids, 16)?;
+                same_version(node.aversion, *version)?;
+                self.change(path, |node| {
+                    node.acl = acl;
+                    node.aversion += 1;
+                });
+                Ok(self.stat_bytes(path))
+            }
+            Request::Multi(ops) => self.multi(ops, cx),
+            other => panic!("{:?} is no write", other.op()),
+        }
+    }
+
+    /// Paths that go with a session.
+    pub(crate) fn ephemerals(&self, session: i64) -> BTreeSet<String> {
+        let mine = |(path, node): (&String, &Node)| (node.owner == session).then(|| path.clone());
+        self.nodes.iter().filter_map(mine).collect()
+    }
+
+    /// Ends a session. The order in which its ephemerals go is the server's to choose.
+    pub(crate) fn close_session(&mut self, session: i64, zxid: i64, order: &[String]) {
+        self.zxid = zxid;
+        self.sessions.remove(&session);
+        for path in order {
+            self.remove(path, zxid);
+        }
+    }
+
+    /// The server's own deletion; `Err` says why it may not do that.
+    pub(crate) fn reap(&mut self, path: &str, cx: &Context) -> Result<(), String> {
+        self.zxid = cx.zxid;
+        let Some(node) = self.nodes.get(path) else {
+            return Err(format!("{path} is not there to be reaped"));
+        };
+        let ttl = node.owner & 0xff_ffff_ffff;
+        let due = match node.owner {
+            CONTAINER => node.created > 0,
+            owner => (owner as u64) >> 56 == 0xff && cx.time - node.mtime > ttl,
+        };
+        if !due || !self.children(path).is_empty() {
+            return Err(format!("{path} may not be reaped: {node:?}"));
+        }
+        self.remove(path, cx.zxid);
+        Ok(())
+    }
+
+    fn create(&mut self, create: &Create<'_>, cx: &Context) -> Result<String, i32> {
+        let ttl_mode = matches!(create.flags, 5 | 6);
+        let ttl_fits = match ttl_mode {
+            true => (1..=0xff_ffff_ffff).contains(&create.ttl_ms),
+            false => create.ttl_ms < 0 && create.op != OpCode::CreateTtl,
+        };
+        if !(0..=6).contains(&create.flags) || !ttl_fits {
+            return Err(BAD_ARGUMENTS);
+        }
+        let asked = create.path.as_deref().ok_or(-5)?;
+        let cut = asked.rfind('/').filter(|_| !asked.contains('\0')).ok_or(BAD_ARGUMENTS)?;
+        let parent = if cut == 0 { "/" } else { &asked[..cut] };
+        let acl = fix(&create.acl, &cx.ids)?;
+        let above = self.at(parent)?;
+        allowed(&above.acl, &cx.ids, 4)?;
+        let sequential = matches!(create.flags, 2 | 3 | 6);
+        let path =
+            if sequential { format!("{asked}{:010}", above.created) } else { asked.to_owned() };
+        if !legal(&path) {
+            return Err(BAD_ARGUMENTS);
+        }
+        if self.nodes.contains_key(&path) {
+            return Err(-110);
+        }
+        if is_session(above.owner) {
+            return Err(-108);
+        }
+        let owner = match create.op {
+            OpCode::CreateContainer => CONTAINER,
+            OpCode::CreateTtl => (0xff_u64 << 56) as i64 | create.ttl_ms,
+            _ if matches!(create.flags, 1 | 3) => cx.session,
+            _ => 0,
+        };
+        let (parent, parent_acl) = (parent.to_owned(), above.acl.clone());
+        let node = Node {
+            data: create.data.map(<[u8]>::to_vec),
+            acl: acl.clone(),
+            czxid: cx.zxid,
+            mzxid: cx.zxid,
+            pzxid: cx.zxid,
+            ctime: cx.time,
+            mtime: cx.time,
+            version: 0,
+            created: 0,
+            aversion: 0,
+            owner,
+        };
+        self.put(&path, Some(node));
+        self.change(&parent, |above| {
+            above.created += 1;
+            above.pzxid = cx.zxid;
+        });
+        self.happenings.push(Happening { kind: 1, path: path.clone(), acl, parent_acl });
+        Ok(path)
+    }
+
+    fn delete(&mut self, path: &str, version: i32, cx: &Context) -> Result<(), i32> {
+        let cut = path.rfind('/').filter(|_| !path.contains('\0')).ok_or(BAD_ARGUMENTS)?;
+        if ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"].contains(&path) {
+            return Err(BAD_ARGUMENTS);
+        }
+        allowed(&self.at(if cut == 0 { "/" } else { &path[..cut] })?.acl, &cx.ids, 8)?;
+        same_version(self.at(path)?.version, version)?;
+        if !self.children(path).is_empty() {
+            return Err(-111);
+        }
+        self.remove(path, cx.zxid);
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &str, zxid: i64) {
+        let acl = self.nodes[path].acl.clone();
+        self.put(path, None);
+        self.change(parent_of(path), |above| above.pzxid = zxid);
+        let parent_acl = self.nodes[parent_of(path)].acl.clone();
+        self.happenings.push(Happening { kind: 2, path: path.to_owned(), acl, parent_acl });
+    }
+
+    fn set_data(
+        &mut self,
+        path: &str,
+        data: Option<&[u8]>,
+        version: i32,
+        cx: &Context,
+    ) -> Result<(), i32> {
+        if !legal(path) {
+            return Err(BAD_ARGUMENTS);
+        }
+        let node = self.at(path)?;
+        allowed(&node.acl, &cx.ids, 2)?;
+        same_version(node.version, version)?;
+        let version = node.version + 1;
+        self.set(path, data, version, cx);
+        Ok(())
+    }
+
+    fn set(&mut self, path: &str, data: Option<&[u8]>, version: i32, cx: &Context) {
+        self.change(path, |node| {
+            node.data = data.map(<[u8]>::to_vec);
+            node.version = version;
+            node.mzxid = cx.zxid;
+            node.mtime = cx.time;
+        });
+        let (acl, path) = (self.nodes[path].acl.clone(), path.to_owned());
+        self.happenings.push(Happening { kind: 3, path, acl, parent_acl: Vec::new() });
+    }
+
+    fn multi(&mut self, ops: &[MultiOp<'_>], cx: &Context) -> Answer {
+        self.before.clear();
+        let mut out = Vec::new();
+        let mut failure = None;
+        for (n, op) in ops.iter().enumerate() {
+            match self.one_of_multi(op, cx) {
+                Ok((kind, body)) => {
+                    out.extend(multi_header(kind, 0));
+                    out.extend(body);
+                }
+                Err(-5) => {
+                    self.undo();
+                    return Err(-5);
+                }
+                Err(code) => {
+                    failure = Some((n, code));
+                    break;
+                }
+            }
+        }
+        if let Some((failed, code)) = failure {
+            self.undo();
+            out.clear();
+            for n in 0..ops.len() {
+                let code = match n.cmp(&failed) {
+                    std::cmp::Ordering::Less => 0,
+                    std::cmp::Ordering::Equal => code,
+                    std::cmp::Ordering::Greater => -2,
+                };
+                out.extend(multi_header(-1, code));
+                out.extend(code.to_be_bytes());
+            }
+        }
+        MultiResult::encode_end(&mut Writer::new(&mut out));
+        Ok(out)
+    }
+
+    fn undo(&mut self) {
+        for (path, node) in std::mem::take(&mut self.before).into_iter().rev() {
+            self.put(&path, node);
+        }
+        self.happenings.clear();
+    }
+
+    fn one_of_multi(&mut self, op: &MultiOp<'_>, cx: &Context) -> Result<(i32, Vec<u8>), i32> {
+        match op {
+            MultiOp::Create(create) => {
+                let path = self.create(create, cx)?;
+                match create.op {
+                    OpCode::Create => Ok((1, text(&path))),
+                    _ => Ok((15, [text(&path), self.stat_bytes(&path)].concat())),
+                }
+            }
+            MultiOp::BadCreate => Err(BAD_ARGUMENTS),
+            MultiOp::Delete { path, version } => {
+                self.delete(path, *version, cx).map(|()| (2, Vec::new()))
+            }
+            MultiOp::SetData { path, data, version } => {
+                self.set_data(path, *data, *version, cx)?;
+                Ok((5, self.stat_bytes(path)))
+            }
+            MultiOp::Check { path, version } => {
+                if !legal(path) {
+                    return Err(BAD_ARGUMENTS);
+                }
+                let node = self.at(path)?;
+                allowed(&node.acl, &cx.ids, 1)?;
+                same_version(node.version, *version)?;
+                Ok((13, Vec::new()))
+            }
+        }
+    }
+
+    /// Does what a record says without asking whether it may: its client is gone, and so is the request.
+    pub(crate) fn force(&mut self, txn: &Txn, cx: &Context) {
+        match txn {
+            Txn::Create { path, data, acl, kind, parent_cversion } => {
+                let acl: Vec<Entry> = acl
+                    .iter()
+                    .map(|e| (e.perms.0, e.scheme.to_string(), e.id.to_string()))
+                    .collect();
+                let owner = match kind {
+                    CreateKind::Plain { ephemeral: true, .. } => cx.session,
+                    CreateKind::Plain { ephemeral: false, .. } => 0,
+                    CreateKind::Container => CONTAINER,
+                    CreateKind::Ttl { ttl_ms } => (0xff_u64 << 56) as i64 | ttl_ms,
+                };
+                let node = Node {
+                    data: data.as_deref().map(<[u8]>::to_vec),
+                    acl: acl.clone(),
+                    czxid: cx.zxid,
+                    mzxid: cx.zxid,
+                    pzxid: cx.zxid,
+                    ctime: cx.time,
+                    mtime: cx.time,
+                    version: 0,
+                    created: 0,
+                    aversion: 0,
+                    owner,
+                };
+                self.put(path, Some(node));
+                self.change(parent_of(path), |above| {
+                    above.created = *parent_cversion;
+                    above.pzxid = cx.zxid;
+                });
+                let parent_acl = self.nodes[parent_of(path)].acl.clone();
+                let path = path.to_string();
+                self.happenings.push(Happening { kind: 1, path, acl, parent_acl });
+            }
+            Txn::Delete { path, .. } => self.remove(path, cx.zxid),
+            Txn::SetData { path, data, version, .. } => {
+                self.set(path, data.as_deref(), *version, cx);
+            }
+            Txn::SetAcl { path, acl, version } => self.change(path, |node| {
+                let entry = |e: &Acl| (e.perms.0, e.scheme.to_string(), e.id.to_string());
+                node.acl = acl.iter().map(entry).collect();
+                node.aversion = *version;
+            }),
+            Txn::Check { .. }
+            | Txn::Multi(_)
+            | Txn::CreateSession { .. }
+            | Txn::CloseSession { .. }
+            | Txn::Error { .. } => {}
+        }
+    }
+
+    // Reads. Children come sorted; the oracle sorts the server's before it compares.
+
+    /// Executes a client's read.
+    pub(crate) fn read(&self, request: &Request<'_>, cx: &Context) -> Answer {
+        let root = |path: &str| if path.is_empty() { "/".to_owned() } else { path.to_owned() };
+        match request {
+            Request::Exists { path, .. } => {
+                let path = path.as_deref().ok_or(-5)?;
+                if path.contains('\0') {
+                    return Err(BAD_ARGUMENTS);
+                }
+                allowed(&self.at(path)?.acl, &cx.ids, 1)?;
+                Ok(self.stat_bytes(&root(path)))
+            }
+            Request::GetData { path, .. } => self.data(&root(path.as_deref().ok_or(-5)?), cx),
+            Request::GetChildren { path, .. } => {
+                let path = root(path.as_deref().ok_or(-5)?);
+                allowed(&self.at(&path)?.acl, &cx.ids, 1)?;
+                Ok(self.names(&path))
+            }
+            Request::GetChildren2 { path, .. } => {
+                let path = root(path.as_deref().ok_or(-5)?);
+                allowed(&self.at(&path)?.acl, &cx.ids, 1)?;
+                Ok([self.names(&path), self.stat_bytes(&path)].concat())
+            }
+            Request::GetAcl { path } => {
+                let path = root(path.as_deref().ok_or(-5)?);
+                let node = self.at(&path)?;
+                allowed(&node.acl, &cx.ids, 17)?;
+                let bare = allowed(&node.acl, &cx.ids, 16).is_ok();
+                let mut out = Vec::new();
+                let mut w = Writer::new(&mut out);
+                w.count(node.acl.len());
+                for (perms, scheme, id) in &node.acl {
+                    let user = id.split(':').next().unwrap_or("");
+                    let hidden = scheme == "digest" && id.contains(':') && !bare;
+                    w.int(*perms);
+                    w.string(scheme);
+                    w.string(&if hidden { format!("{user}:x") } else { id.clone() });
+                }
+                Ok([out, self.stat_bytes(&path)].concat())
+            }
+            Request::GetAllChildrenNumber { path } => {
+                let path = root(path.as_deref().ok_or(-5)?);
+                allowed(&self.at(&path)?.acl, &cx.ids, 1)?;
+                let prefix = if path == "/" { path.clone() } else { format!("{path}/") };
+                let below = self.nodes.keys().filter(|p| p.starts_with(&prefix) && **p != path);
+                Ok((below.count() as i32).to_be_bytes().to_vec())
+            }
+            Request::GetEphemerals { .. } => {
+                let mine = self.nodes.iter().filter(|(_, node)| node.owner == cx.session);
+                let paths: Vec<&String> = mine.map(|(path, _)| path).collect();
+                let mut out = Vec::new();
+                Writer::new(&mut out).strings(&paths);
+                Ok(out)
+            }
+            Request::WhoAmI => {
+                let mut out = Vec::new();
+                let mut w = Writer::new(&mut out);
+                w.count(cx.ids.len());
+                for (scheme, id) in &cx.ids {
+                    w.string(scheme);
+                    w.string(if scheme == "digest" {
+                        id.split(':').next().unwrap_or("")
+                    } else {
+                        id
+                    });
+                }
+                Ok(out)
+            }
+            Request::Sync { path } => {
+                let mut out = Vec::new();
+                Writer::new(&mut out).buffer(path.as_ref().map(|path| path.as_bytes()));
+                Ok(out)
+            }
+            Request::MultiRead(ops) => Ok(self.multi_read(ops, cx)),
+            Request::Ping => Ok(Vec::new()),
+            other => panic!("{:?} is not read from the tree", other.op()),
+        }
+    }
+
+    fn data(&self, path: &str, cx: &Context) -> Answer {
+        let node = self.at(path)?;
+        allowed(&node.acl, &cx.ids, 1)?;
+        let mut out = Vec::new();
+        Writer::new(&mut out).buffer(node.data.as_deref());
+        Ok([out, self.stat_bytes(path)].concat())
+    }
+
+    fn names(&self, path: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        Writer::new(&mut out).strings(&self.children(path));
+        out
+    }
+
+    fn multi_read(&self, ops: &[ReadOp<'_>], cx: &Context) -> Vec<u8> {
+        let mut out = Vec::new();
+        for op in ops {
+            let (kind, answer) = match op {
+                ReadOp::GetData { path } => (4, self.data(path.as_deref().unwrap_or("?"), cx)),
+                ReadOp::GetChildren { path } => {
+                    let path = path.as_deref().unwrap_or("?");
+                    let readable = self.at(path).and_then(|node| allowed(&node.acl, &cx.ids, 1));
+                    (8, readable.map(|()| self.names(path)))
+                }
+            };
+            match answer {
+                Ok(body) => out.extend([multi_header(kind, 0), body].concat()),
+                Err(code) => {
+                    out.extend(multi_header(-1, code));
+                    out.extend(code.to_be_bytes());
+                }
+            }
+        }
+        MultiResult::encode_end(&mut Writer::new(&mut out));
+        out
+    }
+}
+
+/// May somebody with these ids do one of `asked`?
+pub(crate) fn allowed(acl: &[Entry], ids: &[(String, String)], asked: i32) -> Result<(), i32> {
+    let grants = |(perms, scheme, id): &Entry| {
+        perms & asked != 0 && (scheme == "world" || ids.iter().any(|(s, i)| s == scheme && i == id))
+    };
+    if acl.iter().any(grants) { Ok(()) } else { Err(NO_AUTH) }
+}
+
+fn fix(specs: &[AclSpec<'_>], ids: &[(String, String)]) -> Result<Vec<Entry>, i32> {
+    let mut acl: Vec<Entry> = Vec::new();
+    for spec in specs {
+        let scheme = spec.scheme.as_deref().ok_or(INVALID_ACL)?;
+        let id = spec.id.as_deref();
+        match (scheme, id) {
+            ("auth", _) => {
+                let proven: Vec<Entry> = ids
+                    .iter()
+                    .filter(|(scheme, _)| scheme == "digest")
+                    .map(|(scheme, id)| (spec.perms.0, scheme.clone(), id.clone()))
+                    .collect();
+                if proven.is_empty() {
+                    return Err(INVALID_ACL);
+                }
+                acl.extend(proven);
+            }
+            ("world" | "digest" | "ip", None) => return Err(-5),
+            ("world", Some("anyone")) | ("ip", Some("127.0.0.1")) => {
+                acl.push((spec.perms.0, scheme.into(), id.unwrap_or("").into()));
+            }
+            _ => return Err(INVALID_ACL),
+        }
+    }
+    if acl.is_empty() { Err(INVALID_ACL) } else { Ok(acl) }
+}
+
+fn same_version(now: i32, asked: i32) -> Result<(), i32> {
+    if asked == -1 || asked == now { Ok(()) } else { Err(BAD_VERSION) }
+}
+
+fn legal(path: &str) -> bool {
+    path == "/"
+        || (path.starts_with('/')
+            && path[1..].split('/').all(|name| !matches!(name, "" | "." | ".."))
+            && path.chars().all(|c| {
+                let n = c as u32;
+                n > 0x1f
+                    && !(0x7f..=0x9f).contains(&n)
+                    && !(0xd800..=0xf8ff).contains(&n)
+                    && n < 0xfff0
+            }))
+}
+
+pub(crate) fn parent_of(path: &str) -> &str {
+    match path.rfind('/') {
+        Some(0) | None => "/",
+        Some(at) => &path[..at],
+    }
+}
+
+fn is_session(owner: i64) -> bool {
+    owner != 0 && owner != CONTAINER && (owner as u64) >> 56 != 0xff
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    Writer::new(&mut out).string(text);
+    out
+}
+
+fn multi_header(kind: i32, err: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut w = Writer::new(&mut out);
+    w.int(kind);
+    w.bool(false);
+    w.int(err);
+    out
+}
+
+fn digest_of(path: &str, node: &Node) -> u32 {
+    let mut bytes = if path == "/" { Vec::new() } else { path.as_bytes().to_vec() };
+    bytes.extend(node.data.as_deref().unwrap_or_default());
+    for long in [node.czxid, node.mzxid, node.pzxid, node.ctime, node.mtime] {
+        bytes.extend(long.to_be_bytes());
+    }
+    for int in [node.version, node.created, node.aversion] {
+        bytes.extend(int.to_be_bytes());
+    }
+    bytes.extend(node.owner.to_be_bytes());
+    crc32(&bytes)
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        let index = (crc ^ u32::from(*byte)) & 0xff;
+        TABLE[index as usize] ^ (crc >> 8)
+    })
+}
+
+const TABLE: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut n = 0;
+    while n < 256 {
+        let mut crc = n as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
+            bit += 1;
+        }
+        table[n] = crc;
+        n += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_model_has_the_digest_of_an_empty_java_server() {
+        assert_eq!(Model::new().digest(), 1_371_985_504);
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+}

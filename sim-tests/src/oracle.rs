@@ -1,0 +1,815 @@
+//! What clients were promised. The committed order is read off the server's own log; whatever the server says to a
+//! client must be what the model says at that point of the order, and what it forgets over a crash must be something
+//! nobody was told.
+
+use crate::model::{Answer, Context, Entry, Happening, Model, allowed, parent_of};
+use base64::Engine as _;
+use sha1::Digest as _;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use zoetrope_core::wire::{
+    ConnectRequest, ConnectResponse, OpCode, Reader, Request, RequestHeader, SetWatches, Txn,
+    TxnHeader, WatchMode, WatcherType, decode_txn,
+};
+use zoetrope_core::{ConnId, Phase, Server};
+use zoetrope_io_sim::Judge;
+
+/// A request the server has heard and not answered.
+#[derive(Clone, Debug)]
+struct Waiting {
+    xid: i32,
+    frame: Vec<u8>,
+    ids: Vec<(String, String)>,
+    /// What the log made of it, and what must be answered.
+    decided: Option<(i64, Answer)>,
+}
+
+/// An event a connection has to hear.
+#[derive(Clone, Debug)]
+struct Expected {
+    zxid: i64,
+    kind: i32,
+    path: String,
+    /// Whether it may see it depends on an authentication that is on its way.
+    optional: bool,
+}
+
+const STANDARD: u8 = 1;
+const PERSISTENT: u8 = 2;
+const RECURSIVE: u8 = 4;
+
+#[derive(Clone, Default, Debug)]
+struct Conn {
+    session: i64,
+    /// Its connect request, until it is answered.
+    greeting: Option<Vec<u8>>,
+    /// Identities as of the last request heard, and as of the last one answered.
+    ids: Vec<(String, String)>,
+    proven: Vec<(String, String)>,
+    waiting: VecDeque<Waiting>,
+    auths: VecDeque<(String, String)>,
+    data_watches: BTreeMap<String, u8>,
+    child_watches: BTreeMap<String, u8>,
+    expected: VecDeque<Expected>,
+    /// Events of a setWatches that is about to be answered.
+    catch_up: Vec<(i32, String)>,
+    last_zxid: i64,
+}
+
+/// A record of the log that the model has not executed.
+#[derive(Clone, Debug)]
+struct Proposal {
+    header: TxnHeader,
+    txn: Txn,
+    digest: Option<u64>,
+    origin: Option<ConnId>,
+}
+
+#[derive(Clone, Debug)]
+struct Lease {
+    timeout_ms: i32,
+    /// When the server last heard of it, and how long it had stood still until then, µs.
+    heard: u64,
+    stalled: u64,
+}
+
+/// The judge.
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    model: Model,
+    proposals: VecDeque<Proposal>,
+    last_proposed: i64,
+    conns: BTreeMap<ConnId, Conn>,
+    leases: BTreeMap<i64, Lease>,
+    stalled: u64,
+    full: bool,
+    /// Sessions whose end was asked for or has been logged.
+    ending: BTreeSet<i64>,
+}
+
+impl Oracle {
+    pub(crate) fn new() -> Self {
+        Self {
+            model: Model::new(),
+            proposals: VecDeque::new(),
+            last_proposed: 0,
+            conns: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            stalled: 0,
+            full: false,
+            ending: BTreeSet::new(),
+        }
+    }
+
+    // The committed order.
+
+    /// Executes everything up to `zxid`.
+    fn advance(&mut self, zxid: i64) -> Result<(), String> {
+        while self.model.zxid < zxid {
+            let Some(proposal) = self.proposals.pop_front() else {
+                return Err(format!("a reply shows zxid {zxid:#x}, which was never logged"));
+            };
+            self.execute(proposal)?;
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, proposal: Proposal) -> Result<(), String> {
+        let Proposal { header, txn, digest, origin } = proposal;
+        let (zxid, session) = (header.zxid.0, header.session.0);
+        let mut cx = Context { zxid, time: header.time_ms, session, ids: Vec::new() };
+        self.model.zxid = zxid;
+        match (&txn, origin) {
+            (Txn::CreateSession { timeout_ms }, _) => {
+                self.model.sessions.insert(session, *timeout_ms);
+            }
+            (Txn::Delete { path, by_server: true }, None) => self.model.reap(path, &cx)?,
+            (Txn::CloseSession { paths }, origin) => {
+                let order: Vec<String> = paths.iter().flatten().map(|p| p.to_string()).collect();
+                let mine = self.model.ephemerals(session);
+                if order.iter().cloned().collect::<BTreeSet<_>>() != mine {
+                    return Err(format!(
+                        "{zxid:#x}: {order:?} go with {session:#x}, which owns {mine:?}"
+                    ));
+                }
+                self.model.close_session(session, zxid, &order);
+                let asked = |w: &&mut Waiting| w.decided.is_none() && w.xid == header.cxid.0;
+                let conn = origin.and_then(|id| self.conns.get_mut(&id));
+                if let Some(waiting) = conn.and_then(|c| c.waiting.iter_mut().find(asked)) {
+                    waiting.decided = Some((zxid, Ok(Vec::new())));
+                }
+            }
+            (_, Some(conn)) => self.execute_request(conn, &header, &txn, &mut cx)?,
+            (_, None) => self.replay(&txn, &cx),
+        }
+        if let Some(digest) = digest {
+            let ours = self.model.digest();
+            if ours != digest {
+                return Err(format!(
+                    "{zxid:#x}: the log's digest is {digest:x}, the model's {ours:x} ({txn:?})"
+                ));
+            }
+        }
+        self.tell_watchers(zxid);
+        if matches!(txn, Txn::CloseSession { .. }) {
+            self.leases.remove(&session);
+        }
+        Ok(())
+    }
+
+    /// A request whose client we know: the model decides it again.
+    fn execute_request(
+        &mut self,
+        conn: ConnId,
+        header: &TxnHeader,
+        txn: &Txn,
+        cx: &mut Context,
+    ) -> Result<(), String> {
+        let zxid = header.zxid.0;
+        let Some(known) = self.conns.get_mut(&conn) else {
+            self.replay(txn, cx);
+            return Ok(());
+        };
+        let undecided = |waiting: &&mut Waiting| {
+            waiting.decided.is_none() && waiting.xid == header.cxid.0 && is_write(&waiting.frame)
+        };
+        let Some(waiting) = known.waiting.iter_mut().find(undecided) else {
+            return Err(format!("{zxid:#x}: the log has {txn:?}, which {conn} did not ask for"));
+        };
+        cx.ids = waiting.ids.clone();
+        let answer = match decode(&waiting.frame) {
+            Some(request) => self.model.write(&request, cx),
+            None => Err(-5),
+        };
+        let refused = matches!(txn, Txn::Error { .. });
+        if refused != answer.is_err() {
+            return Err(format!("{zxid:#x}: the log says {txn:?}, the model {answer:?}"));
+        }
+        waiting.decided = Some((zxid, answer));
+        Ok(())
+    }
+
+    /// A record nobody waits for: its client is gone. What it says is done.
+    fn replay(&mut self, txn: &Txn, cx: &Context) {
+        match txn {
+            Txn::Error { .. } => {}
+            txn => {
+                let multi: Vec<&Txn> = match txn {
+                    Txn::Multi(parts) => parts.iter().collect(),
+                    one => vec![one],
+                };
+                if multi.iter().any(|part| matches!(part, Txn::Error { .. })) {
+                    return;
+                }
+                for part in multi {
+                    self.model.force(part, cx);
+                }
+            }
+        }
+    }
+
+    /// Which connections hear of what the last txn did, in order.
+    fn tell_watchers(&mut self, zxid: i64) {
+        for Happening { kind, path, acl, parent_acl } in self.model.take_happenings() {
+            for conn in self.conns.values_mut() {
+                let heard = conn.fire_data(&path);
+                if heard {
+                    conn.expect(zxid, kind, &path, &acl);
+                }
+                if kind == 2 && conn.fire_child(&path) && !heard {
+                    conn.expect(zxid, kind, &path, &acl);
+                }
+                let parent = parent_of(&path);
+                if kind != 3 && conn.fire_child(parent) {
+                    conn.expect(zxid, 4, parent, &parent_acl);
+                }
+            }
+        }
+    }
+
+    // What the server says.
+
+    /// One frame to one client.
+    fn frame(&mut self, now: u64, id: ConnId, frame: &[u8]) -> Result<(), String> {
+        let conn = self.conns.get_mut(&id).ok_or(format!("{id} is answered, but closed"))?;
+        if let Some(greeting) = conn.greeting.take() {
+            return self.welcome(now, id, &greeting, frame);
+        }
+        let mut r = Reader::new(frame);
+        let head = (r.int(), r.long(), r.int());
+        let (Ok(xid), Ok(zxid), Ok(err)) = head else {
+            return Err(format!("{id}: a reply of {} bytes", frame.len()));
+        };
+        match xid {
+            -1 => self.event(id, zxid, &mut r),
+            -4 => {
+                let proven =
+                    conn.auths.pop_front().ok_or(format!("{id}: nobody asked for auth"))?;
+                if !conn.proven.contains(&proven) {
+                    conn.proven.push(proven);
+                }
+                if (zxid, err) == (0, 0) {
+                    Ok(())
+                } else {
+                    Err(format!("{id}: auth answered {err}"))
+                }
+            }
+            _ => self.reply(id, xid, zxid, err, r.rest()),
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        now: u64,
+        id: ConnId,
+        greeting: &[u8],
+        frame: &[u8],
+    ) -> Result<(), String> {
+        let request = ConnectRequest::decode(greeting).map_err(|e| e.to_string())?;
+        let response = ConnectResponse::decode(frame).map_err(|e| e.to_string())?;
+        if response.read_only.is_some() != request.read_only.is_some() {
+            return Err(format!("{id}: the read-only byte is there or not, unlike in the request"));
+        }
+        let asked = request.session.0;
+        let stalled = self.stalled;
+        if response.timeout_ms <= 0 {
+            let lives = self.leases.contains_key(&asked) && !self.ending.contains(&asked);
+            if lives && request.password == request.session.password() {
+                return Err(format!("{id}: session {asked:#x} lives and was refused"));
+            }
+            return Ok(());
+        }
+        let session = response.session.0;
+        if asked == 0 {
+            self.advance_to_session(session)?;
+        } else if session != asked || !self.leases.contains_key(&asked) {
+            return Err(format!("{id}: asked for session {asked:#x}, got {session:#x}"));
+        }
+        let lease = Lease { timeout_ms: response.timeout_ms, heard: now, stalled };
+        self.leases.insert(session, lease);
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.session = session;
+        }
+        Ok(())
+    }
+
+    /// Where a welcome stands in the order: a new session's where its creation does.
+    fn place_of_welcome(&self, frame: &[u8]) -> i64 {
+        let session = ConnectResponse::decode(frame).map_or(0, |response| response.session.0);
+        let creates = |p: &&Proposal| {
+            matches!(p.txn, Txn::CreateSession { .. }) && p.header.session.0 == session
+        };
+        self.proposals.iter().find(creates).map_or(0, |p| p.header.zxid.0)
+    }
+
+    /// The welcome to a new session says that its creation is committed.
+    fn advance_to_session(&mut self, session: i64) -> Result<(), String> {
+        let is_it = |p: &Proposal| {
+            matches!(p.txn, Txn::CreateSession { .. }) && p.header.session.0 == session
+        };
+        if self.model.sessions.contains_key(&session) {
+            return Ok(());
+        }
+        let Some(place) = self.proposals.iter().find(|p| is_it(p)) else {
+            return Err(format!(
+                "session {session:#x} was opened, but its creation was not logged"
+            ));
+        };
+        self.advance(place.header.zxid.0)
+    }
+
+    fn event(&mut self, id: ConnId, zxid: i64, r: &mut Reader<'_>) -> Result<(), String> {
+        let (Ok(kind), Ok(_), Ok(Some(path))) = (r.int(), r.int(), r.string()) else {
+            return Err(format!("{id}: an event that cannot be read"));
+        };
+        let path = path.into_owned();
+        if zxid == -1 {
+            if let Some(conn) = self.conns.get_mut(&id) {
+                conn.catch_up.push((kind, path));
+            }
+            return Ok(());
+        }
+        self.advance(zxid)?;
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        while let Some(next) = conn.expected.pop_front() {
+            if (next.zxid, next.kind, &next.path) == (zxid, kind, &path) {
+                return Ok(());
+            }
+            if !next.optional {
+                return Err(format!(
+                    "{id}: heard event {kind} of {path} at {zxid:#x}, due was {next:?}"
+                ));
+            }
+        }
+        Err(format!("{id}: heard event {kind} of {path} at {zxid:#x}, which it has no watch for"))
+    }
+
+    fn reply(
+        &mut self,
+        id: ConnId,
+        xid: i32,
+        zxid: i64,
+        err: i32,
+        body: &[u8],
+    ) -> Result<(), String> {
+        let conn = self.conns.get_mut(&id).ok_or("gone")?;
+        if zxid >= 0 && zxid < conn.last_zxid {
+            return Err(format!("{id}: zxid went back from {:#x} to {zxid:#x}", conn.last_zxid));
+        }
+        conn.last_zxid = conn.last_zxid.max(zxid);
+        self.advance(zxid)?;
+        let conn = self.conns.get_mut(&id).ok_or("gone")?;
+        if let Some(late) = conn.expected.iter().find(|e| !e.optional && e.zxid <= zxid) {
+            return Err(format!("{id}: a reply at {zxid:#x} comes before the event {late:?}"));
+        }
+        let Some(waiting) = conn.waiting.pop_front() else {
+            return Err(format!("{id}: xid {xid} is answered, but nothing was asked"));
+        };
+        if waiting.xid != xid {
+            return Err(format!("{id}: xid {xid} is answered before xid {}", waiting.xid));
+        }
+        let story = || format!("{id} xid {xid} zxid {zxid:#x} {:?}", decode(&waiting.frame));
+        if let Some((_, answer)) = &waiting.decided {
+            let said = if err == 0 { Ok(body.to_vec()) } else { Err(err) };
+            if said != *answer {
+                return Err(format!("{}: answered {said:?}, the model says {answer:?}", story()));
+            }
+            return Ok(());
+        }
+        if err != 0 && self.may_refuse(id, &waiting.frame, err) {
+            return Ok(());
+        }
+        if is_write(&waiting.frame) {
+            return Err(format!("{}: answered {err} without a place in the log", story()));
+        }
+        let session = self.conns[&id].session;
+        let cx = Context { zxid, time: 0, session, ids: waiting.ids.clone() };
+        let expected =
+            self.read(id, &waiting.frame, &cx).map_err(|e| format!("{}: {e}", story()))?;
+        let op = operation(&waiting.frame);
+        let said = if err == 0 { Ok(sorted(op, body)) } else { Err(err) };
+        let expected = expected.map(|body| sorted(op, &body));
+        if said != expected {
+            return Err(format!("{}: answered {said:?}, the model says {expected:?}", story()));
+        }
+        Ok(())
+    }
+
+    /// Refusals that take no zxid.
+    fn may_refuse(&self, id: ConnId, frame: &[u8], err: i32) -> bool {
+        match err {
+            -1 => self.full && is_write(frame),
+            -5 => decode(frame).is_none(),
+            -6 => operation(frame).is_none(),
+            -112 => self.ending.contains(&self.conns[&id].session),
+            _ => false,
+        }
+    }
+
+    /// Reads, and what else is answered without the log.
+    fn read(&mut self, id: ConnId, frame: &[u8], cx: &Context) -> Result<Answer, String> {
+        let Some(request) = decode(frame) else { return Ok(Err(-5)) };
+        let conn = self.conns.get_mut(&id).ok_or("gone")?;
+        let there = |conn: &Conn, path: &str, kind: &WatcherType| {
+            let data = conn.data_watches.get(path).copied().unwrap_or(0);
+            let child = conn.child_watches.get(path).copied().unwrap_or(0);
+            match kind {
+                WatcherType::Children => child & STANDARD != 0,
+                WatcherType::Data => data & STANDARD != 0,
+                WatcherType::Any => data | child != 0,
+                WatcherType::Persistent => (data | child) & PERSISTENT != 0,
+                WatcherType::Recursive => data & RECURSIVE != 0,
+            }
+        };
+        Ok(match &request {
+            Request::AddWatch { path, mode } => {
+                let path = path.as_deref().unwrap_or("").to_owned();
+                match mode {
+                    WatchMode::Persistent => {
+                        *conn.data_watches.entry(path.clone()).or_default() |= PERSISTENT;
+                        *conn.child_watches.entry(path).or_default() |= PERSISTENT;
+                    }
+                    WatchMode::Recursive => {
+                        *conn.data_watches.entry(path).or_default() |= RECURSIVE
+                    }
+                }
+                Ok(vec![0; 4])
+            }
+            Request::CheckWatches { path, kind } => {
+                let path = path.as_deref().unwrap_or("");
+                if there(conn, path, kind) { Ok(Vec::new()) } else { Err(-121) }
+            }
+            Request::RemoveWatches { path, kind } => {
+                let path = path.as_deref().unwrap_or("");
+                let had = there(conn, path, kind);
+                if had {
+                    conn.remove_watch(path, *kind);
+                }
+                if had { Ok(Vec::new()) } else { Err(-121) }
+            }
+            Request::SetWatches(watches) | Request::SetWatches2(watches) => {
+                conn.set_watches(watches, &self.model)?;
+                Ok(Vec::new())
+            }
+            request => {
+                let answer = self.model.read(request, cx);
+                conn.register(request, answer.as_ref().err().copied());
+                answer
+            }
+        })
+    }
+
+    /// Was this session right to expire at `now`?
+    fn check_expiry(&self, now: u64, session: i64) -> Result<(), String> {
+        let Some(lease) = self.leases.get(&session) else { return Ok(()) };
+        let silent = now.saturating_sub(lease.heard);
+        let stalled = self.stalled - lease.stalled;
+        let heard_in_vain = silent.saturating_sub(stalled);
+        // Clocks may run a little fast; the timeout is the server's to measure.
+        if heard_in_vain < lease.timeout_ms as u64 * 940 {
+            return Err(format!(
+                "session {session:#x} with a timeout of {} ms expired {} ms after it was heard, {} ms of which the \
+                 server stood still",
+                lease.timeout_ms,
+                silent / 1000,
+                stalled / 1000
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Judge for Oracle {
+    fn appended(&mut self, now: u64, records: &[u8]) -> Result<(), String> {
+        let mut rest = records;
+        while rest.len() > 12 {
+            let len = u32::from_be_bytes([rest[8], rest[9], rest[10], rest[11]]) as usize;
+            let (header, txn, digest) =
+                decode_txn(&rest[12..12 + len]).map_err(|e| format!("a record of its own: {e}"))?;
+            rest = &rest[13 + len..];
+            if header.zxid.0 != self.last_proposed + 1 {
+                return Err(format!(
+                    "{} follows {:#x} in the log",
+                    header.zxid, self.last_proposed
+                ));
+            }
+            self.last_proposed = header.zxid.0;
+            let session = header.session.0;
+            let asked = |conn: &Conn| {
+                conn.session == session
+                    && conn.waiting.iter().any(|w| {
+                        w.decided.is_none() && w.xid == header.cxid.0 && is_write(&w.frame)
+                    })
+            };
+            let by_client = header.session.0 != 0 && !matches!(txn, Txn::CreateSession { .. });
+            let origin =
+                self.conns.iter().find(|(_, conn)| by_client && asked(conn)).map(|(id, _)| *id);
+            if matches!(txn, Txn::CloseSession { .. }) {
+                if origin.is_none() && header.cxid.0 == 0 {
+                    self.check_expiry(now, session)?;
+                }
+                self.ending.insert(session);
+            }
+            self.proposals.push_back(Proposal { header, txn, digest, origin });
+        }
+        Ok(())
+    }
+
+    fn opened(&mut self, id: ConnId) {
+        let ip = ("ip".to_owned(), "127.0.0.1".to_owned());
+        let ids = vec![ip];
+        self.conns
+            .insert(id, Conn { ids: ids.clone(), proven: ids, session: -1, ..Conn::default() });
+    }
+
+    fn heard(&mut self, now: u64, id: ConnId, frame: &[u8]) -> Result<(), String> {
+        let stalled = self.stalled;
+        let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
+        if conn.session == -1 && conn.greeting.is_none() {
+            conn.greeting = Some(frame.to_vec());
+            conn.session = 0;
+            return Ok(());
+        }
+        if let Some(lease) = self.leases.get_mut(&conn.session) {
+            lease.heard = now;
+            lease.stalled = stalled;
+        }
+        let Ok(header) = RequestHeader::decode(&mut Reader::new(frame)) else { return Ok(()) };
+        if let Some(Request::Auth { auth: Some(secret), .. }) = decode(frame) {
+            let user = String::from_utf8_lossy(secret.split(|b| *b == b':').next().unwrap_or(b""));
+            let hash = base64::engine::general_purpose::STANDARD.encode(sha1::Sha1::digest(secret));
+            let proven = ("digest".to_owned(), format!("{user}:{hash}"));
+            conn.auths.push_back(proven.clone());
+            if !conn.ids.contains(&proven) {
+                conn.ids.push(proven);
+            }
+            return Ok(());
+        }
+        if matches!(decode(frame), Some(Request::CloseSession)) {
+            self.ending.insert(conn.session);
+        }
+        let (ids, xid) = (conn.ids.clone(), header.xid.0);
+        conn.waiting.push_back(Waiting { xid, frame: frame.to_vec(), ids, decided: None });
+        Ok(())
+    }
+
+    fn answered(&mut self, now: u64, replies: &[(ConnId, Vec<u8>)]) -> Result<(), String> {
+        // Frames of one connection are in order; between connections the zxid is the order.
+        let mut streams: Vec<(ConnId, VecDeque<&[u8]>)> =
+            replies.iter().map(|(id, bytes)| (*id, frames(bytes))).collect();
+        loop {
+            let next = streams.iter().enumerate().filter_map(|(n, (id, frames))| {
+                let greeting = self.conns.get(id).is_some_and(|conn| conn.greeting.is_some());
+                let place =
+                    |frame| if greeting { self.place_of_welcome(frame) } else { zxid_of(frame) };
+                frames.front().map(|frame| (place(frame), n))
+            });
+            let Some((_, n)) = next.min() else { return Ok(()) };
+            let (id, frames) = &mut streams[n];
+            let (id, frame) = (*id, frames.pop_front().unwrap_or_default());
+            self.frame(now, id, frame)?;
+        }
+    }
+
+    fn closed(&mut self, _now: u64, id: ConnId, _by_server: bool) -> Result<(), String> {
+        self.conns.remove(&id);
+        Ok(())
+    }
+
+    fn crashed(&mut self, _now: u64) {
+        self.conns.clear();
+        // What was asked for may or may not have been logged.
+        self.ending.clear();
+    }
+
+    fn serving(&mut self, now: u64, server: &Server) -> Result<(), String> {
+        let status = server.status();
+        let zxid = status.zxid_applied.0;
+        if zxid < self.model.zxid {
+            return Err(format!(
+                "clients were told of {:#x}, but after the restart the server has {zxid:#x} only",
+                self.model.zxid
+            ));
+        }
+        self.advance(zxid)?;
+        self.proposals.clear();
+        self.last_proposed = zxid;
+        let ours = self.model.digest();
+        if status.digest != ours {
+            return Err(format!(
+                "after the restart the digest at {zxid:#x} is {:x}, not {ours:x}",
+                status.digest
+            ));
+        }
+        let sessions: Vec<i64> = server.sessions().map(|s| s.session.0).collect();
+        let expected: Vec<i64> = self.model.sessions.keys().copied().collect();
+        if sessions != expected {
+            return Err(format!(
+                "after the restart there are sessions {sessions:x?}, not {expected:x?}"
+            ));
+        }
+        // Everyone gets a full timeout from here.
+        let stalled = self.stalled;
+        self.leases = server
+            .sessions()
+            .map(|s| (s.session.0, Lease { timeout_ms: s.timeout_ms, heard: now, stalled }))
+            .collect();
+        if status.phase != Phase::Standalone || status.digest_mismatches > 0 {
+            return Err(format!("after the restart: {status:?}"));
+        }
+        Ok(())
+    }
+
+    fn stalled(&mut self, _now: u64, us: u64) {
+        // What is shorter than a tick is not told from a slow turn, and clocks may run fast.
+        if us > 2_120_000 {
+            self.stalled += us;
+        }
+    }
+
+    fn passed(&mut self, now: u64, server: &Server) -> Result<(), String> {
+        const TICK_US: u64 = 2_000_000;
+        for session in server.sessions() {
+            let Some(lease) = self.leases.get(&session.session.0) else { continue };
+            let silent = now.saturating_sub(lease.heard);
+            let stalled = self.stalled - lease.stalled;
+            let most = lease.timeout_ms as u64 * 1060 + 3 * TICK_US + stalled + 6_000_000;
+            if silent > most && !self.full && !self.ending.contains(&session.session.0) {
+                return Err(format!(
+                    "session {} has been silent for {} ms and lives",
+                    session.session,
+                    silent / 1000
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn room(&mut self, full: bool) {
+        // Refusals may still be on their way when room returns, so they stay legal from the first lack of it on.
+        self.full |= full;
+    }
+}
+
+impl Conn {
+    fn expect(&mut self, zxid: i64, kind: i32, path: &str, acl: &[Entry]) {
+        let sees = allowed(acl, &self.proven, 1).is_ok();
+        let will_see = allowed(acl, &self.ids, 1).is_ok();
+        if sees || will_see {
+            let optional = sees != will_see;
+            self.expected.push_back(Expected { zxid, kind, path: path.to_owned(), optional });
+        }
+    }
+
+    fn fire_data(&mut self, path: &str) -> bool {
+        let here = fire(&mut self.data_watches, path);
+        let mut above = path;
+        while above != "/" {
+            above = parent_of(above);
+            if self.data_watches.get(above).is_some_and(|modes| modes & RECURSIVE != 0) {
+                return true;
+            }
+        }
+        here
+    }
+
+    fn fire_child(&mut self, path: &str) -> bool {
+        fire(&mut self.child_watches, path)
+    }
+
+    /// What a client that comes back is told at once, and what it watches from here on.
+    fn set_watches(&mut self, watches: &SetWatches<'_>, model: &Model) -> Result<(), String> {
+        let mut due = Vec::new();
+        let since = watches.relative_zxid.0;
+        for path in watches.data.iter().flatten() {
+            match model.nodes.get(&**path) {
+                None => due.push((2, path.to_string())),
+                Some(node) if node.mzxid > since => due.push((3, path.to_string())),
+                Some(_) => *self.data_watches.entry(path.to_string()).or_default() |= STANDARD,
+            }
+        }
+        for path in watches.exist.iter().flatten() {
+            match model.nodes.get(&**path) {
+                Some(_) => due.push((1, path.to_string())),
+                None => *self.data_watches.entry(path.to_string()).or_default() |= STANDARD,
+            }
+        }
+        for path in watches.child.iter().flatten() {
+            match model.nodes.get(&**path) {
+                None => due.push((2, path.to_string())),
+                Some(node) if node.pzxid > since => due.push((4, path.to_string())),
+                Some(_) => *self.child_watches.entry(path.to_string()).or_default() |= STANDARD,
+            }
+        }
+        for path in watches.persistent.iter().flatten() {
+            *self.data_watches.entry(path.to_string()).or_default() |= PERSISTENT;
+            *self.child_watches.entry(path.to_string()).or_default() |= PERSISTENT;
+        }
+        for path in watches.recursive.iter().flatten() {
+            *self.data_watches.entry(path.to_string()).or_default() |= RECURSIVE;
+        }
+        let told = std::mem::take(&mut self.catch_up);
+        if told != due {
+            return Err(format!("told {told:?} of what was missed, should be {due:?}"));
+        }
+        Ok(())
+    }
+
+    fn register(&mut self, request: &Request<'_>, error: Option<i32>) {
+        match request {
+            Request::Exists { path, watch: true } if matches!(error, None | Some(-101)) => {
+                let path = path.as_deref().unwrap_or("").to_owned();
+                *self.data_watches.entry(path).or_default() |= STANDARD;
+            }
+            Request::GetData { path, watch: true } if error.is_none() => {
+                let path = path.as_deref().unwrap_or("").to_owned();
+                *self.data_watches.entry(path).or_default() |= STANDARD;
+            }
+            Request::GetChildren { path, watch: true }
+            | Request::GetChildren2 { path, watch: true }
+                if error.is_none() =>
+            {
+                let path = path.as_deref().unwrap_or("").to_owned();
+                *self.child_watches.entry(path).or_default() |= STANDARD;
+            }
+            _ => {}
+        }
+    }
+
+    fn remove_watch(&mut self, path: &str, kind: WatcherType) {
+        let (data, child) = match kind {
+            WatcherType::Children => (0, STANDARD),
+            WatcherType::Data => (STANDARD, 0),
+            WatcherType::Any => (7, 7),
+            WatcherType::Persistent => (PERSISTENT, PERSISTENT),
+            WatcherType::Recursive => (RECURSIVE, 0),
+        };
+        for (table, modes) in [(&mut self.data_watches, data), (&mut self.child_watches, child)] {
+            if let Some(present) = table.get_mut(path) {
+                *present &= !modes;
+                if *present == 0 {
+                    table.remove(path);
+                }
+            }
+        }
+    }
+}
+
+fn fire(table: &mut BTreeMap<String, u8>, path: &str) -> bool {
+    let Some(modes) = table.get_mut(path) else { return false };
+    *modes &= !STANDARD;
+    if *modes == 0 {
+        table.remove(path);
+    }
+    true
+}
+
+fn frames(bytes: &[u8]) -> VecDeque<&[u8]> {
+    let mut r = Reader::new(bytes);
+    std::iter::from_fn(|| r.buffer().ok().flatten()).collect()
+}
+
+/// Where a frame stands in the order; what has no zxid stands at once.
+fn zxid_of(frame: &[u8]) -> i64 {
+    let mut r = Reader::new(frame);
+    match (r.int(), r.long()) {
+        (Ok(_), Ok(zxid)) => zxid.max(0),
+        _ => 0,
+    }
+}
+
+fn operation(frame: &[u8]) -> Option<OpCode> {
+    let header = RequestHeader::decode(&mut Reader::new(frame)).ok()?;
+    let op = OpCode::from_number(header.kind)?;
+    let internal = [OpCode::Check, OpCode::Error, OpCode::DeleteContainer, OpCode::CreateSession];
+    (!internal.contains(&op)).then_some(op)
+}
+
+fn decode(frame: &[u8]) -> Option<Request<'_>> {
+    let op = operation(frame)?;
+    Request::decode(op, &mut Reader::new(frame.get(8..)?)).ok()
+}
+
+fn is_write(frame: &[u8]) -> bool {
+    use OpCode::{
+        CloseSession, Create, Create2, CreateContainer, CreateTtl, Delete, Multi, SetAcl, SetData,
+    };
+    let writes =
+        [Create, Create2, CreateContainer, CreateTtl, Delete, SetData, SetAcl, Multi, CloseSession];
+    operation(frame).is_some_and(|op| writes.contains(&op))
+}
+
+/// Lists whose order is nobody's promise, in order.
+fn sorted(op: Option<OpCode>, body: &[u8]) -> Vec<u8> {
+    let lists = [OpCode::GetChildren, OpCode::GetChildren2, OpCode::GetEphemerals];
+    if !op.is_some_and(|op| lists.contains(&op)) {
+        return body.to_vec();
+    }
+    let mut r = Reader::new(body);
+    let Ok(Some(names)) = r.strings() else { return body.to_vec() };
+    let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
+    names.sort();
+    let mut out = Vec::new();
+    zoetrope_core::wire::Writer::new(&mut out).strings(&names);
+    out.extend_from_slice(r.rest());
+    out
+}

@@ -1,0 +1,27 @@
+//! Runs a scenario under the oracle.
+
+use crate::oracle::Oracle;
+use zoetrope_io_sim::{Figures, Mistake, Scenario, World, swarm};
+
+/// How a judged run ended.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The broken promise, if one was.
+    pub violation: Option<String>,
+    /// Equal for equal runs.
+    pub trace: u64,
+    /// What the run did.
+    pub figures: Figures,
+}
+
+/// Runs a scenario. `mistake` is one a driver could make; the judges must find it.
+pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
+    let world = World::new(scenario, Oracle::new(), mistake);
+    let outcome = world.run(&scenario.steps);
+    Report { violation: outcome.violation, trace: outcome.trace, figures: outcome.figures }
+}
+
+/// Runs the scenario of a seed.
+pub fn judge_seed(seed: u64, mistake: Mistake) -> Report {
+    judge_scenario(&swarm(seed), mistake)
+}
