@@ -85,7 +85,7 @@ impl DataTree {
         };
         let present = self.node(parent).persisted().cversion;
         let cversion = if new.cversion == -1 { present.wrapping_add(1) } else { new.cversion };
-        if let Some(id) = self.find(new.path) {
+        if let Some(id) = self.find_under(parent, new.path, name) {
             // Only a replay over a fuzzy snapshot comes here: the snapshot may have the znode already, and then
             // not the ACL it was created with, nor its parent's new version (ZOOKEEPER-3306, ZOOKEEPER-3249).
             self.change_acl(id, new.acl);
@@ -104,7 +104,7 @@ impl DataTree {
             ..StatPersisted::default()
         };
         let acl = self.acls.add(new.acl);
-        let id = self.insert(new.path, new.data.clone(), acl, stat);
+        let id = self.insert(parent, new.path, new.data.clone(), acl, stat);
         self.bump_parent(parent, parent_path, cversion, header.zxid);
         if let Some(quota) = quota::quota_of_parent(parent_path) {
             match name {
@@ -153,7 +153,9 @@ impl DataTree {
         if zxid > self.node(parent).persisted().pzxid {
             self.change_stat(parent, parent_path, |stat| stat.pzxid = zxid);
         }
-        let Some(id) = self.find(path) else { return Outcome::error(ErrorCode::NoNode) };
+        let Some(id) = self.find_under(parent, path, name) else {
+            return Outcome::error(ErrorCode::NoNode);
+        };
         if self.node(id).child_count() > 0 {
             // Cannot be committed; a log that says so is damaged or foreign, and losing children would be worse.
             return Outcome::error(ErrorCode::NotEmpty);

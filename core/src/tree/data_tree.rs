@@ -115,13 +115,27 @@ impl Znode {
 /// Znodes per block of the slab: growing never moves a znode, and never needs twice the memory.
 const BLOCK: usize = 4096;
 
+/// A znode in the index. Its hash stands beside it, because growing the index would else look at every znode.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    id: NodeId,
+    hash: u32,
+}
+
+impl Slot {
+    /// The hash of the table, which wants the top bits to differ.
+    fn spread(hash: u32) -> u64 {
+        u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
 /// The tree, its indexes, and its digest.
 #[derive(Clone, Debug)]
 pub(crate) struct DataTree {
     blocks: Vec<Vec<Znode>>,
     free: Vec<NodeId>,
     /// Looked up by parent and name, never iterated; the keys of its hash come from the run's seed.
-    index: HashTable<NodeId>,
+    index: HashTable<Slot>,
     hash_keys: (u64, u64),
     pub(super) acls: AclTable,
     ephemerals: BTreeMap<SessionId, BTreeSet<NodeId>>,
@@ -144,10 +158,11 @@ impl DataTree {
         let read: Arc<[Acl]> = Arc::from([Acl::world(Perms::READ)]);
         let config = StatPersisted { aversion: -1, ..StatPersisted::default() };
         let empty = || Some(Arc::from([]));
-        tree.insert("/zookeeper", empty(), OPEN, StatPersisted::default());
+        let root = NodeId::ROOT;
+        let zookeeper = tree.insert(root, "/zookeeper", empty(), OPEN, StatPersisted::default());
         let read = tree.acls.add(&read);
-        tree.insert("/zookeeper/config", empty(), read, config);
-        tree.insert("/zookeeper/quota", empty(), OPEN, StatPersisted::default());
+        tree.insert(zookeeper, "/zookeeper/config", empty(), read, config);
+        tree.insert(zookeeper, "/zookeeper/quota", empty(), OPEN, StatPersisted::default());
         tree
     }
 
@@ -211,20 +226,20 @@ impl DataTree {
         NodeId((last * BLOCK + self.blocks[last].len() - 1) as u32)
     }
 
-    fn hash_of(&self, parent: NodeId, name: &str) -> u64 {
+    fn hash_of(&self, parent: NodeId, name: &str) -> u32 {
         let mut hasher = SipHasher13::new_with_keys(self.hash_keys.0, self.hash_keys.1);
         hasher.write_u32(parent.0);
         hasher.write(name.as_bytes());
-        hasher.finish()
+        hasher.finish() as u32
     }
 
     fn child(&self, parent: NodeId, name: &str) -> Option<NodeId> {
         let hash = self.hash_of(parent, name);
-        let is_it = |id: &NodeId| {
-            let node = self.node(*id);
-            node.parent == parent && &*node.name == name
+        let is_it = |slot: &Slot| {
+            let node = self.node(slot.id);
+            slot.hash == hash && node.parent == parent && &*node.name == name
         };
-        self.index.find(hash, is_it).copied()
+        self.index.find(Slot::spread(hash), is_it).map(|slot| slot.id)
     }
 
     /// The znode of that path. `""` is another name of the root, as in Java.
@@ -235,6 +250,11 @@ impl DataTree {
         path.strip_prefix('/')?
             .split('/')
             .try_fold(NodeId::ROOT, |parent, name| self.child(parent, name))
+    }
+
+    /// The znode of that path, whose parent has been found.
+    pub(super) fn find_under(&self, parent: NodeId, path: &str, name: &str) -> Option<NodeId> {
+        if path == "/" { Some(NodeId::ROOT) } else { self.child(parent, name) }
     }
 
     /// The znode of that path.
@@ -342,30 +362,26 @@ impl DataTree {
     /// Adds a znode whose parent exists and which does not exist. The parent's Stat is left alone.
     pub(super) fn insert(
         &mut self,
+        parent: NodeId,
         path: &str,
         data: Option<Arc<[u8]>>,
         acl: AclId,
         stat: StatPersisted,
     ) -> NodeId {
-        let (parent, name) = path::split(path).expect("a znode's path has a parent");
-        let parent = self.find(parent).expect("the parent was looked up before");
-        self.insert_under(
+        let (_, name) = path::split(path).expect("a znode's path has a parent");
+        let node = Znode {
+            name: name.into(),
+            crc: crc_of_path_and_data(path, data.as_deref()),
+            data,
+            stat,
+            acl,
             parent,
-            name,
-            path,
-            Znode {
-                name: name.into(),
-                crc: crc_of_path_and_data(path, data.as_deref()),
-                data,
-                stat,
-                acl,
-                parent,
-                first_child: NodeId::NONE,
-                next: self.node(parent).first_child,
-                prev: NodeId::NONE,
-                children: 0,
-            },
-        )
+            first_child: NodeId::NONE,
+            next: self.node(parent).first_child,
+            prev: NodeId::NONE,
+            children: 0,
+        };
+        self.insert_under(parent, name, path, node)
     }
 
     fn insert_under(&mut self, parent: NodeId, name: &str, path: &str, node: Znode) -> NodeId {
@@ -380,14 +396,8 @@ impl DataTree {
         let above = self.node_mut(parent);
         above.first_child = id;
         above.children += 1;
-        let (blocks, keys) = (&self.blocks, self.hash_keys);
-        self.index.insert_unique(hash, id, |id| {
-            let node = &blocks[id.0 as usize / BLOCK][id.0 as usize % BLOCK];
-            let mut hasher = SipHasher13::new_with_keys(keys.0, keys.1);
-            hasher.write_u32(node.parent.0);
-            hasher.write(node.name.as_bytes());
-            hasher.finish()
-        });
+        let slot = Slot { id, hash };
+        self.index.insert_unique(Slot::spread(hash), slot, |slot| Slot::spread(slot.hash));
         if let Some(walk) = &mut self.walk {
             walk.on_insert(id);
         }
@@ -422,7 +432,7 @@ impl DataTree {
         let data_len = self.node(id).data.as_deref().map_or(0, <[u8]>::len);
         self.size -= (path.len() + data_len) as u64;
         let hash = self.hash_of(parent, &self.node(id).name);
-        let entry = self.index.find_entry(hash, |other| *other == id);
+        let entry = self.index.find_entry(Slot::spread(hash), |slot| slot.id == id);
         entry.expect("every znode is in the index").remove();
         match prev.some() {
             Some(prev) => self.node_mut(prev).next = next,
@@ -530,11 +540,12 @@ impl DataTree {
             self.add_digest_of(NodeId::ROOT, "/");
             return Ok(());
         }
-        let (parent, _) = path::split(path).ok_or(())?;
-        if self.find(parent).is_none() || self.find(path).is_some() {
+        let (parent, name) = path::split(path).ok_or(())?;
+        let parent = self.find(parent).ok_or(())?;
+        if self.child(parent, name).is_some() {
             return Err(());
         }
-        self.insert(path, data, acl, stat);
+        self.insert(parent, path, data, acl, stat);
         Ok(())
     }
 
@@ -667,7 +678,10 @@ mod tests {
         let before = tree.digest();
         for round in 0..3 {
             let ids: Vec<_> = (0..50)
-                .map(|n| tree.insert(&format!("/n{n}"), None, OPEN, StatPersisted::default()))
+                .map(|n| {
+                    let stat = StatPersisted::default();
+                    tree.insert(NodeId::ROOT, &format!("/n{n}"), None, OPEN, stat)
+                })
                 .collect();
             for (n, id) in ids.into_iter().enumerate() {
                 assert_eq!(tree.find(&format!("/n{n}")), Some(id));
