@@ -141,8 +141,8 @@ impl Engine {
         std::mem::replace(&mut self.counts, Counts::new())
     }
 
-    /// Keeps `depth` requests in flight on every connection until `until`, or until there are none left and
-    /// all are answered.
+    /// Keeps `depth` requests in flight on every connection until `until`, or until there are none
+    /// left and all are answered.
     pub(crate) fn run(
         &mut self,
         load: &mut dyn Workload,

@@ -93,7 +93,8 @@ fn once(start: &Start) -> io::Result<(f64, f64)> {
     Ok((seconds, peak))
 }
 
-/// Starts every server in turn, `times` times after one that warms the page cache, and prints the medians.
+/// Starts every server in turn, `times` times after one that warms the page cache, and prints the
+/// medians.
 pub(crate) fn restart(starts: &[Start], times: usize) -> io::Result<()> {
     let mut seconds = vec![Vec::new(); starts.len()];
     let mut peaks = vec![Vec::new(); starts.len()];

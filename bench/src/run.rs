@@ -109,7 +109,8 @@ fn row(first: &str, target: &Target, f: &Figures, base: Option<&Figures>) {
     }
 }
 
-/// Runs all scenarios against all targets and prints the table. The first target is the measure of the others.
+/// Runs all scenarios against all targets and prints the table. The first target is the measure of
+/// the others.
 pub(crate) fn run(targets: &[Target], scenarios: &[Scenario], plan: Plan) -> io::Result<bool> {
     for target in targets {
         prepare(target.addr)?;

@@ -1,4 +1,5 @@
-//! `snapshot-stall`: the latency of a steady load while a snapshot is being written, and while none is.
+//! `snapshot-stall`: the latency of a steady load while a snapshot is being written, and while
+//! none is.
 
 use std::fs;
 use std::io;
@@ -34,7 +35,8 @@ struct Sides {
     snapshots: u32,
 }
 
-/// Puts the pieces on their sides. A piece belongs to a snapshot if bytes were added in it or right before or after.
+/// Puts the pieces on their sides. A piece belongs to a snapshot if bytes were added in it or right
+/// before or after.
 fn sides(pieces: &[(Counts, bool)]) -> Sides {
     let mut sides = Sides { with: Histogram::new(), without: Histogram::new(), snapshots: 0 };
     let mut before = false;
@@ -53,7 +55,8 @@ fn sides(pieces: &[(Counts, bool)]) -> Sides {
     sides
 }
 
-/// Runs the load for at least `seconds`, and on until a snapshot was seen, ten times as long at most.
+/// Runs the load for at least `seconds`, and on until a snapshot was seen, ten times as long at
+/// most.
 pub(crate) fn snapshot_stall(targets: &[Target], seconds: f64) -> io::Result<bool> {
     println!(
         "| target | snapshots | ops with | p99.9 µs with | max with | ops without | p99.9 µs without | max without | ratio |"
