@@ -18,8 +18,8 @@ while [ $# -gt 0 ]; do
         *) echo "unknown: $1" >&2; exit 2 ;;
     esac
 done
-dir=${dir:-$(mktemp -d /var/tmp/zoetrope-compare-XXXXXX)}
-mkdir -p "$dir"
+# A directory of its own inside, because it is removed at the end.
+dir=$(mktemp -d "${dir:-/var/tmp}/zoetrope-compare-XXXXXX")
 
 target=${CARGO_TARGET_DIR:-target}
 [ -n "${ZOETROPE:-}" ] || cargo build --release --quiet -p zoetrope-server
