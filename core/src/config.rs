@@ -115,6 +115,9 @@ pub struct Storage {
     pub purge_interval_ms: u64,
     /// Bytes of a snapshot slice.
     pub slice_bytes: u32,
+    /// A planted bug: a torn tail is taken for damage.
+    #[cfg(feature = "planted-bugs")]
+    pub planted_no_torn_tail: bool,
 }
 
 /// How new snapshots are compressed.
@@ -229,7 +232,9 @@ impl Default for Storage {
             allow_gaps: false,
             snap_retain: Some(3),
             purge_interval_ms: 0,
-            slice_bytes: 256 << 10,
+            slice_bytes: 64 << 10,
+            #[cfg(feature = "planted-bugs")]
+            planted_no_torn_tail: false,
         }
     }
 }

@@ -19,6 +19,9 @@ mod txn;
 mod watch;
 pub mod wire;
 
+/// This build has known mistakes in it; a server refuses to be made of it.
+pub const PLANTED_BUGS: bool = cfg!(feature = "planted-bugs");
+
 pub use config::{Auth, Compression, Config, Containers, Limits, Storage};
 pub use effect::{Dir, DropReason, Effect, FileId, FilePlace, Milestone, Refusal, Span, Timer};
 pub use ids::{ChanId, ConnId, Epoch, SessionId, Sid, Xid, Zxid};

@@ -51,6 +51,8 @@ pub(crate) struct Recovery {
     record_max: u32,
     trust_empty: bool,
     allow_gaps: bool,
+    #[cfg(feature = "planted-bugs")]
+    planted_no_torn_tail: bool,
     seed: u64,
     emulate_353: bool,
     stage: Stage,
@@ -108,6 +110,8 @@ impl Recovery {
             record_max: config.record_max(),
             trust_empty: config.storage.trust_empty_snapshot,
             allow_gaps: config.storage.allow_gaps,
+            #[cfg(feature = "planted-bugs")]
+            planted_no_torn_tail: config.storage.planted_no_torn_tail,
             seed,
             emulate_353: config.emulate_353_ttl,
             stage: Stage::Done,
@@ -342,6 +346,10 @@ impl Recovery {
                     self.state.proven
                 );
                 self.fail(what, LOG_REMEDY);
+            }
+            #[cfg(feature = "planted-bugs")]
+            Verdict::Torn { .. } if self.planted_no_torn_tail => {
+                self.fail("planted: a torn tail is taken for damage".into(), LOG_REMEDY);
             }
             Verdict::Torn { at, .. } => {
                 // Behind a torn tail an older server began a new file; whether anything is missing between them,

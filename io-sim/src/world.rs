@@ -69,6 +69,8 @@ enum Event {
     ClientTurn(usize),
     ToServer { conn: ConnId, bytes: Vec<u8> },
     ToClient { conn: ConnId, bytes: Vec<u8> },
+    OpenedByClient(ConnId),
+    SnapshotAsked,
     ClosedByClient(ConnId),
     ClosedByServer(ConnId),
     Sent { conn: ConnId, upto: u64 },
@@ -157,6 +159,8 @@ pub enum Mistake {
     NoFsyncWait,
     /// Names are never made durable.
     NoDirectoryFsync,
+    /// A torn tail is taken for damage: the server does not start.
+    NoTornTailCheck,
     /// The events of a turn come behind its replies.
     ReplyBeforeEvent,
     /// Two replies of a turn change places.
@@ -241,6 +245,10 @@ impl<J: Judge> World<J> {
         config.storage.slice_bytes = 2 << 10;
         config.storage.reserve_step = 64 << 10;
         config.storage.held_reserve = 16 << 10;
+        #[cfg(feature = "planted-bugs")]
+        {
+            config.storage.planted_no_torn_tail = mistake == Mistake::NoTornTailCheck;
+        }
         let clients = (0..scenario.clients as usize)
             .map(|n| Client::new(scenario.timeout_ms, scenario.without.clone(), n))
             .collect();
@@ -398,6 +406,10 @@ impl<J: Judge> World<J> {
             Event::ClientTurn(client) => self.client_turn(client),
             Event::ToServer { conn, bytes } => return self.deliver(conn, bytes),
             Event::ToClient { conn, bytes } => self.hand_over(conn, &bytes),
+            Event::OpenedByClient(conn) => self.open(conn),
+            Event::SnapshotAsked => {
+                self.input(&Input::Command(zoetrope_core::Command::Snapshot));
+            }
             Event::ClosedByClient(conn) => return self.closed_by_client(conn),
             Event::ClosedByServer(conn) => {
                 if let Some(link) = self.links.remove(&conn) {
@@ -909,10 +921,7 @@ impl<J: Judge> World<J> {
             held: VecDeque::new(),
         };
         self.links.insert(conn, link);
-        let port = number as u16;
-        let addr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-        self.judge.opened(conn);
-        self.input(&Input::Opened { conn, addr, port, secure: false, identities: Vec::new() });
+        self.plan(0, Event::OpenedByClient(conn));
         let rng = &mut self.streams.workload;
         let mut bytes = self.clients[number].greet(conn, rng);
         // Some clients do not wait for the welcome.
@@ -920,6 +929,17 @@ impl<J: Judge> World<J> {
             bytes.extend(self.clients[number].come_back(rng));
         }
         self.transmit(number, bytes);
+    }
+
+    fn open(&mut self, conn: ConnId) {
+        let Some(link) = self.links.get(&conn) else { return };
+        if self.server.is_none() {
+            return;
+        }
+        let port = link.client as u16;
+        let addr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        self.judge.opened(conn);
+        self.input(&Input::Opened { conn, addr, port, secure: false, identities: Vec::new() });
     }
 
     fn transmit(&mut self, number: usize, bytes: Vec<u8>) {
@@ -988,7 +1008,7 @@ impl<J: Judge> World<J> {
                 self.clients[number].silent_until = self.now + ms * 1000;
             }
             Fault::Snapshot => {
-                self.input(&Input::Command(zoetrope_core::Command::Snapshot));
+                self.plan(0, Event::SnapshotAsked);
             }
         }
         self.figures.faults += 1;

@@ -10,6 +10,9 @@ use zoetrope_server::args::{Cli, Command, ConfigCommand};
 use zoetrope_server::exit::{Exit, refuse};
 use zoetrope_server::{check, launch, markdown, sources};
 
+// Known mistakes are for the simulator only.
+const _: () = assert!(!zoetrope_core::PLANTED_BUGS);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {

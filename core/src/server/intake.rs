@@ -25,6 +25,11 @@ enum Taken {
 impl Server {
     /// Whole frames of a client, in order.
     pub(super) fn on_requests(&mut self, id: ConnId, bytes: &[u8]) {
+        // Its client lives, whether or not the request may be taken in now.
+        let heard = self.listening();
+        if let Some(conn) = self.clients.conns.get(&id) {
+            self.tracker.touch(conn.session, heard);
+        }
         let mut r = Reader::new(bytes);
         while !r.rest().is_empty() {
             let Ok(Some(frame)) = r.buffer() else {
@@ -214,8 +219,6 @@ impl Server {
         let session = conn.session;
         conn.figures.last_op = op;
         conn.figures.last_xid = header.xid;
-        let heard = self.listening();
-        self.tracker.touch(session, heard);
         let Some(op) = op else {
             let then_close = Some(DropReason::UnknownOperation { kind: header.kind });
             let err = ErrorCode::Unimplemented.number();
