@@ -89,6 +89,8 @@ pub struct Server {
     snapshot: Option<SnapshotJob>,
     /// Something in the tree is in no log: nothing may be logged before a snapshot has it.
     snapshot_first: bool,
+    /// The snapshot of the start is taken when the log has room.
+    snapshot_due: bool,
     roll_after: (u32, u64),
 
     figures: Figures,
@@ -178,6 +180,7 @@ impl Server {
             barriers: VecDeque::new(),
             snapshot: None,
             snapshot_first: false,
+            snapshot_due: false,
             roll_after: (u32::MAX, u64::MAX),
             figures: Figures::default(),
             effects: Vec::new(),

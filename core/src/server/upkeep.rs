@@ -192,8 +192,9 @@ impl Server {
         self.journal.prepare_spare(|place| Self::name_file(files, place));
         self.figures.last_snapshot = recovered.snapshot;
         // A snapshot that says all there is needs no other; everything else is written down afresh, so that the
-        // next start is quick.
-        if self.snapshot_first || recovered.snapshot != Some(self.zxid_applied) {
+        // next start is quick. On a disk that is nearly full the log comes first: without it nobody is let in.
+        self.snapshot_due = recovered.snapshot != Some(self.zxid_applied);
+        if self.snapshot_first {
             self.start_snapshot();
         }
         self.set_timer(Timer::Tick, u64::from(self.config.tick_ms / 2).max(1));
@@ -297,6 +298,9 @@ impl Server {
         self.journal.on_reserved(file, upto);
         if was_full {
             self.report(Milestone::RoomFound);
+        }
+        if std::mem::take(&mut self.snapshot_due) {
+            self.start_snapshot();
         }
     }
 
