@@ -7,7 +7,7 @@ use crate::ids::{SessionId, Zxid};
 use crate::journal::{Record, Scanner, Verdict, log_zxid, logs_to_replay, snapshot_candidates};
 use crate::server::Listing;
 use crate::snapshot::{Flaw, Item, Next, SnapshotReader};
-use crate::tree::DataTree;
+use crate::tree::{DataTree, DigestLog};
 use crate::wire::{Acl, Txn};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -26,6 +26,8 @@ pub(crate) struct Recovered {
     /// Logs that never came to be.
     pub(crate) remove: Vec<FileId>,
     pub(crate) digest_mismatches: u64,
+    /// The digests after some of the records that were replayed.
+    pub(crate) digests: DigestLog,
     /// The logs that were read, in order.
     pub(crate) logs: Vec<FileId>,
 }
@@ -76,6 +78,7 @@ struct State {
     proven: Zxid,
     /// The snapshot's own digest holds from this zxid on.
     digest_from: Option<(Zxid, u64)>,
+    digests: DigestLog,
     mismatches: u64,
     replayed: u64,
     cut: Option<(FileId, u64)>,
@@ -145,6 +148,7 @@ impl Recovery {
                     cut: state.cut,
                     remove: state.remove,
                     digest_mismatches: state.mismatches,
+                    digests: state.digests,
                     logs: state.logs,
                 })))
             }
@@ -396,6 +400,7 @@ impl State {
             snapshot: None,
             proven: Zxid::ZERO,
             digest_from: None,
+            digests: DigestLog::default(),
             mismatches: 0,
             replayed: 0,
             cut: None,
@@ -464,6 +469,7 @@ impl State {
             }
             Some(_) => {}
             None => {
+                self.digests.note(zxid, self.tree.digest());
                 if let Some(digest) = record.digest {
                     self.check_digest(zxid, digest, milestones);
                 }

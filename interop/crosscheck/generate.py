@@ -23,6 +23,7 @@ class Generator:
         self.rng = rng
         self.quotas = quotas
         self.last_zxid = 0
+        self.multi_creates = None  # names of the kinds of create within a multi; None for all
 
     def path(self, depth=3, odd=0.03):
         r = self.rng.random()
@@ -116,7 +117,7 @@ class Generator:
     def sub_op(self):
         r = self.rng.random()
         if r < 0.5:
-            op, body, text = self.create()
+            op, body, text = self.create(self.multi_creates and self.rng.choice(self.multi_creates))
         else:
             op, body, text = self.simple(self.rng.choice(["delete", "setData"]))
             if r > 0.85:

@@ -293,9 +293,23 @@ impl<J: Judge> World<J> {
 
     /// Runs the scenario's steps.
     pub fn run(mut self, steps: &[Step]) -> Outcome {
+        self.take(steps)
+    }
+
+    /// Runs the scenario's steps and kills the server. Also answers the files it left: names and contents.
+    pub fn run_for_files(mut self, steps: &[Step]) -> (Outcome, Vec<(String, Vec<u8>)>) {
+        let outcome = self.take(steps);
+        let read = |(name, len): (String, u64)| {
+            let bytes = self.disk.read(&name, 0, len as usize);
+            (name, bytes.expect("it was listed"))
+        };
+        (outcome, self.disk.list().into_iter().map(read).collect())
+    }
+
+    fn take(&mut self, steps: &[Step]) -> Outcome {
         let violation = steps.iter().find_map(|step| self.step(step).err());
         self.figures.simulated_us = self.now;
-        Outcome { violation, trace: self.trace, figures: self.figures }
+        Outcome { violation, trace: self.trace, figures: self.figures.clone() }
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {

@@ -5,4 +5,4 @@ mod model;
 mod oracle;
 mod run;
 
-pub use run::{Report, judge_scenario, judge_seed};
+pub use run::{Report, judge_and_keep_files, judge_scenario, judge_seed};

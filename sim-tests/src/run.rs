@@ -1,7 +1,7 @@
 //! Runs a scenario under the oracle.
 
 use crate::oracle::Oracle;
-use zoetrope_io_sim::{Figures, Mistake, Scenario, World, swarm};
+use zoetrope_io_sim::{Figures, Mistake, Outcome, Scenario, World, swarm};
 
 /// How a judged run ended.
 #[derive(Clone, Debug)]
@@ -24,4 +24,12 @@ pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
 /// Runs the scenario of a seed.
 pub fn judge_seed(seed: u64, mistake: Mistake) -> Report {
     judge_scenario(&swarm(seed), mistake)
+}
+
+/// Runs a scenario under the oracle, and answers the files the server left behind as well: names and contents.
+pub fn judge_and_keep_files(scenario: &Scenario) -> (Report, Vec<(String, Vec<u8>)>) {
+    let world = World::new(scenario, Oracle::new(), Mistake::None);
+    let (outcome, files) = world.run_for_files(&scenario.steps);
+    let Outcome { violation, trace, figures } = outcome;
+    (Report { violation, trace, figures }, files)
 }

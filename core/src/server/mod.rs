@@ -22,7 +22,7 @@ use crate::input::{Command, Input};
 use crate::recovery::{Recovered, Recovery};
 use crate::session::SessionTracker;
 use crate::time::{Instant, Now};
-use crate::tree::{DataTree, Identity};
+use crate::tree::{DataTree, DigestLog, Identity};
 use crate::txn::Outstanding;
 use crate::watch::WatchManager;
 use clients::{Clients, Conn};
@@ -70,7 +70,7 @@ pub struct Server {
     /// Sessions as the applied txns say: what a snapshot holds.
     sessions_applied: BTreeMap<SessionId, i32>,
     zxid_applied: Zxid,
-    digests: VecDeque<(Zxid, u64)>,
+    digests: DigestLog,
 
     outstanding: Outstanding,
     proposals: VecDeque<Proposal>,
@@ -168,7 +168,7 @@ impl Server {
             tree,
             sessions_applied: BTreeMap::new(),
             zxid_applied: Zxid::ZERO,
-            digests: VecDeque::new(),
+            digests: DigestLog::default(),
             proposals: VecDeque::new(),
             zxid_proposed: Zxid::ZERO,
             journal: Journal::new(&config, spares),

@@ -143,6 +143,6 @@ impl Server {
 
     /// Digests kept every 128 zxids (`hash`), oldest first.
     pub fn digests(&self) -> impl Iterator<Item = (Zxid, u64)> + '_ {
-        self.digests.iter().copied()
+        self.digests.iter()
     }
 }

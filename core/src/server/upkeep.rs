@@ -163,6 +163,7 @@ impl Server {
 
     fn start_serving(&mut self, recovered: Recovered) {
         self.tree = recovered.tree;
+        self.digests = recovered.digests;
         self.sessions_applied = recovered.sessions;
         self.zxid_applied = recovered.zxid;
         self.zxid_proposed = recovered.zxid;

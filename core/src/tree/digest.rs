@@ -1,6 +1,8 @@
 //! Running checksum of the tree, for comparing servers (storage §2.8). Pure.
 
+use crate::ids::Zxid;
 use crate::wire::StatPersisted;
+use std::collections::VecDeque;
 
 /// CRC-32 over path and data: the part of a node's digest that its Stat does not change. The root's path is `"/"` here
 /// and empty in the sum.
@@ -39,10 +41,29 @@ pub(crate) fn node_digest(path: &str, crc: u32, stat: &StatPersisted) -> u64 {
     u64::from(hasher.finalize())
 }
 
+/// The digests of some moments, for comparing servers that stand at different zxids (`hash`).
+#[derive(Clone, Default, Debug)]
+pub(crate) struct DigestLog(VecDeque<(Zxid, u64)>);
+
+impl DigestLog {
+    /// Keeps the digest that holds after `zxid`, if this is one of the moments: every 128th zxid, and the last 1024.
+    pub(crate) fn note(&mut self, zxid: Zxid, digest: u64) {
+        if zxid.0 % 128 == 0 {
+            self.0.push_back((zxid, digest));
+            if self.0.len() > 1024 {
+                self.0.pop_front();
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Zxid, u64)> + '_ {
+        self.0.iter().copied()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Zxid;
 
     #[test]
     fn digests_are_those_of_a_java_server() {
