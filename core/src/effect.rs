@@ -55,7 +55,7 @@ pub enum Timer {
 /// One thing to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Effect {
-    /// Make the file (create it if it is missing) really hold zeros behind its present end up to `upto`,
+    /// Room device: make the file (create it if it is missing) really hold zeros behind its present end up to `upto`,
     /// and make them durable. Answered by `Reserved` or `NoRoom`. May run beside the log device: the core
     /// appends only where an answer has come.
     Reserve {
@@ -133,7 +133,7 @@ pub enum Effect {
         /// How many bytes.
         len: u32,
     },
-    /// Remove a file that recovery does not need. No answer.
+    /// Room device: remove a file that recovery does not need. No answer. What is reserved next may use its room.
     Remove {
         /// Which.
         file: FileId,

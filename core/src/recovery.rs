@@ -21,7 +21,7 @@ pub(crate) struct Recovered {
     pub(crate) zxid: Zxid,
     /// Label of the snapshot it began with.
     pub(crate) snapshot: Option<Zxid>,
-    /// A torn tail to cut off: everything from that offset on.
+    /// Where the last log is to end: a torn tail goes, and room that was reserved and not needed is given back.
     pub(crate) cut: Option<(FileId, u64)>,
     /// Logs that never came to be.
     pub(crate) remove: Vec<FileId>,
@@ -341,7 +341,13 @@ impl Recovery {
             None => self.files.get(file.0 as usize).and_then(log_zxid),
         };
         match verdict {
-            Verdict::Clean { .. } => self.next_log(),
+            Verdict::Clean { end } => {
+                let length = self.lengths.get(file.0 as usize).copied().unwrap_or(0);
+                if is_last && end < length {
+                    self.state.cut = Some((file, end));
+                }
+                self.next_log();
+            }
             Verdict::Torn { at, dropped } if dropped > 0 && lost <= Some(self.state.proven) => {
                 let what = format!(
                     "{} is damaged at offset {at}: no record starts here, but {dropped} whole ones follow, and the \

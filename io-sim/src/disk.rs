@@ -155,6 +155,11 @@ impl Disk {
         Some(self.inodes[inode].live.read(at, len))
     }
 
+    /// Length of a file; 0 when it is not there.
+    pub(crate) fn len(&self, name: &str) -> u64 {
+        self.live.get(name).map_or(0, |inode| self.inodes[inode].live.len)
+    }
+
     /// Makes a name if it is missing.
     fn inode(&mut self, name: &str) -> &mut Inode {
         let inode = match self.live.get(name) {

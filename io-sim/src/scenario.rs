@@ -78,6 +78,8 @@ pub enum Step {
     },
     /// Every client must get a write through within that time.
     ExpectService(u64),
+    /// Every client must have a session within that time, be the disk full or not.
+    ExpectSessions(u64),
 }
 
 /// Something the world does to a server.

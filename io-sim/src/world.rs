@@ -188,7 +188,8 @@ pub struct World<J> {
     paused_until: u64,
     drift: i64,
     wall_jump_ms: i64,
-    disk_full: bool,
+    /// Bytes that a full disk still has: what was given back. `None`: plenty.
+    room_left: Option<u64>,
     stall_disk_us: u64,
     fail_fsync: bool,
     fail_read: bool,
@@ -225,7 +226,7 @@ fn device_op(effect: &Effect, turn: &Turn<'_>) -> Option<(Device, Op)> {
         Effect::SnapFinish { file, zxid } => {
             (Device::Snapshot, Op::Finish { name: name(file), zxid })
         }
-        Effect::Remove { file } => (Device::Snapshot, Op::Remove { name: name(file) }),
+        Effect::Remove { file } => (Device::Epochs, Op::Remove { name: name(file) }),
         _ => return None,
     })
 }
@@ -272,7 +273,7 @@ impl<J: Judge> World<J> {
             paused_until: 0,
             drift: 0,
             wall_jump_ms: 0,
-            disk_full: false,
+            room_left: None,
             stall_disk_us: 0,
             fail_fsync: false,
             fail_read: false,
@@ -346,6 +347,16 @@ impl<J: Judge> World<J> {
                 Ok(())
             }
             Step::ExpectService(ms) => self.expect_service(*ms),
+            Step::ExpectSessions(ms) => {
+                let deadline = self.now + ms * 1000;
+                while !self.clients.iter().all(|client| client.life == Life::Up) {
+                    if self.now > deadline {
+                        return Err(format!("after {ms} ms not every client has a session"));
+                    }
+                    self.advance()?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -365,8 +376,7 @@ impl<J: Judge> World<J> {
             client.deaf_until = 0;
             client.silent_until = 0;
         }
-        if self.disk_full {
-            self.disk_full = false;
+        if self.room_left.take().is_some() {
             self.judge.room(false);
         }
         let deadline = self.now + ms * 1000;
@@ -450,7 +460,7 @@ impl<J: Judge> World<J> {
             | Event::Turn { .. } => {}
             Event::Boot => self.boot(),
             Event::DiskHasRoom => {
-                self.disk_full = false;
+                self.room_left = None;
                 self.judge.room(false);
             }
             Event::Look => {
@@ -652,8 +662,11 @@ impl<J: Judge> World<J> {
     fn carry_out(&mut self, op: Op) -> Option<Done> {
         const MAKING: &str = "zoetrope-snapshot";
         match op {
-            Op::Reserve { file, .. } if self.disk_full => Some(Done::NoRoom { file }),
             Op::Reserve { file, name, upto } => {
+                let more = upto.saturating_sub(self.disk.len(&name));
+                if !self.take_room(more) {
+                    return Some(Done::NoRoom { file });
+                }
                 self.disk.reserve(&name, upto);
                 Some(Done::Reserved { file, upto })
             }
@@ -683,16 +696,17 @@ impl<J: Judge> World<J> {
                 None
             }
             Op::Truncate { name, at } => {
+                self.give_room(self.disk.len(&name).saturating_sub(at));
                 self.disk.truncate(&name, at);
                 None
             }
-            Op::Slice { .. } | Op::Finish { .. } if self.disk_full => {
-                self.disk.remove(MAKING);
-                Some(Done::SnapFailed)
-            }
             Op::Slice { at, bytes } => {
                 if at == 0 {
-                    self.disk.remove(MAKING);
+                    self.remove(MAKING);
+                }
+                if !self.take_room(bytes.len() as u64) {
+                    self.remove(MAKING);
+                    return Some(Done::SnapFailed);
                 }
                 self.disk.write(MAKING, at, &bytes);
                 Some(Done::SnapWritten { upto: at + bytes.len() as u64 })
@@ -706,9 +720,28 @@ impl<J: Judge> World<J> {
                 Some(Done::SnapDurable { zxid })
             }
             Op::Remove { name } => {
-                self.disk.remove(&name);
+                self.remove(&name);
                 None
             }
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.give_room(self.disk.len(name));
+        self.disk.remove(name);
+    }
+
+    /// Is there room for that many bytes more?
+    fn take_room(&mut self, bytes: u64) -> bool {
+        let Some(left) = &mut self.room_left else { return true };
+        let there_is = bytes <= *left;
+        *left -= if there_is { bytes } else { 0 };
+        there_is
+    }
+
+    fn give_room(&mut self, bytes: u64) {
+        if let Some(left) = &mut self.room_left {
+            *left += bytes;
         }
     }
 
@@ -1005,7 +1038,7 @@ impl<J: Judge> World<J> {
             Fault::WallJump(ms) => self.wall_jump_ms += ms,
             Fault::Drift(per_mille) => self.change_drift(*per_mille),
             Fault::DiskFull(ms) => {
-                self.disk_full = true;
+                self.room_left = Some(0);
                 self.judge.room(true);
                 self.plan(ms * 1000, Event::DiskHasRoom);
             }

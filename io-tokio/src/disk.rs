@@ -114,12 +114,8 @@ impl Disk for ThreadDisk {
         let (mut log, mut room, mut snapshot, mut read) = (vec![], vec![], vec![], vec![]);
         for op in ops {
             match op {
-                DeviceOp::Reserve { .. } => room.push(op),
-                DeviceOp::SnapSlice { .. }
-                | DeviceOp::SnapFinish { .. }
-                | DeviceOp::Remove { .. } => {
-                    snapshot.push(op);
-                }
+                DeviceOp::Reserve { .. } | DeviceOp::Remove { .. } => room.push(op),
+                DeviceOp::SnapSlice { .. } | DeviceOp::SnapFinish { .. } => snapshot.push(op),
                 DeviceOp::Read { .. } => read.push(op),
                 DeviceOp::Append { .. }
                 | DeviceOp::Fsync { .. }
@@ -274,18 +270,27 @@ fn fail(
     answers
 }
 
-/// Really writes zeros: blocks that were written before are synced twice as fast as blocks only promised.
+/// Files that come, in order with those that go: what one leaves the next may take. Really writes zeros: blocks that
+/// were written before are synced twice as fast as blocks only promised.
 fn run_room(ops: Receiver<Vec<DeviceOp>>, done: &UnboundedSender<DiskDone>) {
     while let Ok(batch) = ops.recv() {
         for op in batch {
-            let DeviceOp::Reserve { file, path, upto } = op else { continue };
-            let answer = match reserve(&path, upto) {
-                Ok(()) => DiskDone::Reserved { file, upto },
-                Err(error) if is_full(&error) => DiskDone::NoRoom { file },
-                Err(error) => {
-                    let error = format!("{}: {error}", path.display());
-                    DiskDone::Failed { device: Device::Log, error }
+            let answer = match op {
+                DeviceOp::Reserve { file, path, upto } => match reserve(&path, upto) {
+                    Ok(()) => DiskDone::Reserved { file, upto },
+                    Err(error) if is_full(&error) => DiskDone::NoRoom { file },
+                    Err(error) => {
+                        let error = format!("{}: {error}", path.display());
+                        DiskDone::Failed { device: Device::Log, error }
+                    }
+                },
+                DeviceOp::Remove { path } => {
+                    if let Err(error) = fs::remove_file(&path) {
+                        tracing::warn!("cannot remove {}: {error}", path.display());
+                    }
+                    continue;
                 }
+                other => unreachable!("{other:?} makes no room"),
             };
             let _ = done.send(answer);
         }
@@ -360,12 +365,6 @@ impl SnapshotDevice {
                         .map(|()| DiskDone::SnapWritten { upto: at + bytes.len() as u64 }),
                     DeviceOp::SnapFinish { path, zxid } => {
                         self.finish(&path).map(|()| DiskDone::SnapDurable { zxid })
-                    }
-                    DeviceOp::Remove { path } => {
-                        if let Err(error) = fs::remove_file(&path) {
-                            tracing::warn!("Failed to remove {}: {error}", path.display());
-                        }
-                        continue;
                     }
                     other => unreachable!("{other:?} is not the snapshot device's"),
                 };

@@ -22,7 +22,7 @@ struct Segment {
 #[derive(Clone, Debug)]
 enum Spare {
     Missing,
-    Asked { file: FileId },
+    Asked { file: FileId, upto: u64 },
     Ready { file: FileId, reserved: u64 },
 }
 
@@ -48,6 +48,9 @@ pub(super) enum Room {
     /// A record that long could not be read again.
     TooLong,
 }
+
+/// The smallest log file that is worth beginning.
+const LEAST_ROOM: u64 = 64 << 10;
 
 /// Every log byte below this is on disk. Only [`Journal::on_durable`] makes one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -136,7 +139,7 @@ impl Journal {
         self.spares_made += 1;
         let name_of_spare = format!("zoetrope-spare.{}", self.spares_made);
         let file = name(FilePlace { dir: Dir::Log, name: name_of_spare });
-        self.spare = Spare::Asked { file };
+        self.spare = Spare::Asked { file, upto: self.step };
         self.ops.push(Effect::Reserve { file, upto: self.step });
     }
 
@@ -151,7 +154,7 @@ impl Journal {
             }
             Some(_) | None => {}
         }
-        if matches!(self.spare, Spare::Asked { file: asked } if asked == file) {
+        if matches!(self.spare, Spare::Asked { file: asked, .. } if asked == file) {
             self.close_span();
             let start = self.buf.len();
             encode_file_header(&mut self.buf);
@@ -163,7 +166,8 @@ impl Journal {
         }
     }
 
-    /// Room was refused. The caller asks again with [`Self::ask_again`] after a while.
+    /// Room was refused. The caller asks again with [`Self::ask_again`] after a while. While there is no log at all, a
+    /// smaller one will do: enough to let sessions in, to close them and to delete.
     pub(super) fn on_no_room(&mut self, file: FileId) {
         self.no_room = true;
         if let Some(segment) = &mut self.current
@@ -171,8 +175,17 @@ impl Journal {
         {
             segment.asked = segment.reserved;
         }
-        if matches!(self.spare, Spare::Asked { file: asked } if asked == file) {
-            self.spare = Spare::Missing;
+        let none_at_all = self.current.is_none();
+        match &mut self.spare {
+            Spare::Asked { file: asked, upto } if *asked == file => {
+                if none_at_all && *upto > LEAST_ROOM {
+                    *upto = (*upto / 2).max(LEAST_ROOM);
+                    self.ops.push(Effect::Reserve { file, upto: *upto });
+                } else {
+                    self.spare = Spare::Missing;
+                }
+            }
+            _ => {}
         }
     }
 
@@ -236,9 +249,11 @@ impl Journal {
             self.buf.truncate(start);
             return Room::TooLong;
         }
+        // Of a file that was begun on a full disk, a part.
+        let held = self.held.min(segment.reserved / 2);
         let held = match claim {
-            Claim::Ordinary => self.held,
-            Claim::Session => self.held / 2,
+            Claim::Ordinary => held,
+            Claim::Session => held / 2,
             Claim::Release => 0,
         };
         if segment.at + len + held > segment.reserved {
