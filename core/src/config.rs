@@ -1,13 +1,20 @@
 //! Limits and timings of a server, named after their keys in zoo.cfg. Never reads a file.
 
+use crate::ensemble::Ensemble;
 use crate::ids::Sid;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the core. [`Config::default`] is what Java 3.9 does without a setting, but for purging.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Config {
-    /// Top byte of session ids; 1 for a standalone server.
+    /// `myid`; its low byte is the top byte of session ids. 1 for a standalone server.
     pub sid: Sid,
+    /// The servers of zoo.cfg; `None`: this one stands alone.
+    pub ensemble: Option<Ensemble>,
+    /// `initLimit`: ticks a learner may take to connect and catch up without making progress.
+    pub init_limit: u32,
+    /// `syncLimit`: ticks a learner may be silent.
+    pub sync_limit: u32,
     /// `tickTime`, ms.
     pub tick_ms: u32,
     /// `minSessionTimeout`, ms; `None`: two ticks.
@@ -181,6 +188,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             sid: Sid(1),
+            ensemble: None,
+            init_limit: 10,
+            sync_limit: 5,
             tick_ms: 3000,
             min_session_timeout_ms: None,
             max_session_timeout_ms: None,

@@ -50,6 +50,10 @@ pub enum Timer {
     Room,
     /// Removal of old files.
     Purge,
+    /// An election: a notification is overdue, or the outcome stands.
+    Election,
+    /// Links to other servers: pings, their answers, and attempts to connect.
+    Peers,
 }
 
 /// One thing to do.
@@ -145,15 +149,26 @@ pub enum Effect {
         /// The packets.
         bytes: Span,
     },
-    /// Keep a link to another server up.
+    /// Try once to open a link to another server, unless there is one or an attempt is under way. Answered by `PeerUp`
+    /// or `Unreachable`.
     Connect {
         /// To whom.
         sid: Sid,
         /// What for.
         link: Link,
     },
-    /// Drop a link.
+    /// Send what was given to a link so far, then drop it. No `PeerDown` is expected.
     Disconnect {
+        /// Which.
+        chan: ChanId,
+    },
+    /// Stop reading from a link.
+    PausePeer {
+        /// Which.
+        chan: ChanId,
+    },
+    /// Read from it again.
+    ResumePeer {
         /// Which.
         chan: ChanId,
     },

@@ -60,7 +60,7 @@ impl SessionId {
     /// The wall clock is used where Java takes a boot-relative one: it does not repeat after a reboot.
     pub fn seed(server: Sid, wall_ms: i64) -> Self {
         let middle = ((wall_ms as u64) << 24) >> 8;
-        let id = middle as i64 | ((server.0 as i64) << 56);
+        let id = middle as i64 | (server.0 << 56);
         // The container marker must never be a session id.
         Self(if id == i64::MIN { id + 1 } else { id })
     }
@@ -93,11 +93,23 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// A server of the ensemble (`myid`); 1 for a standalone server where a session id needs one.
+/// A server of the ensemble (`myid`); 1 for a standalone server where a session id needs one. Its low byte is the top
+/// byte of the ids of sessions opened there.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
 )]
-pub struct Sid(pub u8);
+pub struct Sid(pub i64);
+
+impl Sid {
+    /// What an observer votes for: nobody (quorum protocol §4.4).
+    pub const NOBODY: Self = Self(i64::MIN);
+}
+
+impl fmt::Display for Sid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
 
 /// One TCP life of a client. Chosen by the driver, never used twice.
 #[derive(

@@ -41,10 +41,10 @@ pub enum Input<'a> {
         /// Bytes since the connection opened.
         upto: u64,
     },
-    /// A link to another server is up.
+    /// A link to another server is up. An election link replaces the one there was to that server, which is down.
     PeerUp {
-        /// The server at the other end.
-        sid: Sid,
+        /// The server at the other end; `None` where it has to say so itself: on a quorum link that it opened.
+        sid: Option<Sid>,
         /// New and never used again.
         chan: ChanId,
         /// What the link is for.
@@ -52,11 +52,19 @@ pub enum Input<'a> {
         /// Its address.
         addr: IpAddr,
     },
-    /// Whole packets of another server, in order.
+    /// Answers [`Effect::Connect`](crate::Effect::Connect): there is no link, and nobody tries any more.
+    Unreachable {
+        /// To whom.
+        sid: Sid,
+        /// What for.
+        link: Link,
+    },
+    /// Bytes of another server, in order: whole frames with their length prefix on an election link, cut anywhere on a
+    /// quorum link, whose packets have no frames.
     PeerFrames {
         /// Which link.
         chan: ChanId,
-        /// The packets.
+        /// The bytes.
         bytes: &'a [u8],
     },
     /// A link is gone.

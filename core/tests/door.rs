@@ -30,6 +30,7 @@ impl Bench {
         let listing = Listing {
             files: files.iter().map(|(name, bytes)| (place(name), bytes.len() as u64)).collect(),
             same_dir: true,
+            ..Listing::default()
         };
         let now = Now { mono: Instant::from_ms(1), wall_ms: 1_700_000_000_000 };
         let mut bench = Self {
@@ -123,6 +124,8 @@ impl Bench {
                 | Effect::SendPeer { .. }
                 | Effect::Connect { .. }
                 | Effect::Disconnect { .. }
+                | Effect::PausePeer { .. }
+                | Effect::ResumePeer { .. }
                 | Effect::Pause { .. }
                 | Effect::Resume { .. }
                 | Effect::SetTimer { .. } => {}

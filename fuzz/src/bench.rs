@@ -51,6 +51,7 @@ impl Bench {
         let listing = Listing {
             files: files.iter().map(|(name, bytes)| (place(name), bytes.len() as u64)).collect(),
             same_dir: true,
+            ..Listing::default()
         };
         let server = Server::new(config(), 7, NOW, listing);
         let mut bench = Self { server, files, snapshot: Vec::new(), halted: None };
@@ -148,6 +149,8 @@ impl Bench {
                 | Effect::SendPeer { .. }
                 | Effect::Connect { .. }
                 | Effect::Disconnect { .. }
+                | Effect::PausePeer { .. }
+                | Effect::ResumePeer { .. }
                 | Effect::Reply { .. }
                 | Effect::Pause { .. }
                 | Effect::Resume { .. }

@@ -501,7 +501,7 @@ impl<J: Judge> World<J> {
         self.serving = false;
         self.turn_planned = false;
         let (seed, now) = (self.streams.server.draw(), self.clock());
-        let listing = Listing { files, same_dir: true };
+        let listing = Listing { files, same_dir: true, ..Listing::default() };
         self.server = Some(Server::new(self.config.clone(), seed, now, listing));
         self.turn_planned = true;
         let incarnation = self.incarnation;

@@ -4,7 +4,7 @@ use crate::settings::{RunError, Settings};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use zoetrope_core::{Dir, FilePlace, Listing};
+use zoetrope_core::{Dir, Epoch, FilePlace, Listing};
 
 /// The two data directories, locked as long as this lives.
 #[derive(Debug)]
@@ -55,7 +55,30 @@ impl DataDirs {
             list_one(&self.log, |_| Dir::Log, &mut files)?;
         }
         files.sort_by(|(a, _), (b, _)| (a.dir, &a.name).cmp(&(b.dir, &b.name)));
-        Ok(Listing { files, same_dir })
+        let accepted_epoch = self.epoch("acceptedEpoch")?;
+        let current_epoch = self.epoch("currentEpoch")?;
+        Ok(Listing { files, same_dir, accepted_epoch, current_epoch })
+    }
+
+    /// The number in an epoch file: decimal, in its first line (quorum protocol §1.3).
+    fn epoch(&self, name: &str) -> Result<Option<Epoch>, RunError> {
+        let path = self.snapshot.join(name);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                let what = format!("cannot read {}: {error}", path.display());
+                return Err(RunError::DataDir(what));
+            }
+        };
+        let line = text.lines().next().unwrap_or_default();
+        line.trim().parse().map(|epoch| Some(Epoch(epoch))).map_err(|_| {
+            RunError::DataDir(format!(
+                "{} says {line:?}, which is no epoch. Copy the file from a backup of this server; without it the \
+                 server would forget what it promised to a leader",
+                path.display()
+            ))
+        })
     }
 
     /// Where a file is.

@@ -609,7 +609,11 @@ fn turn(shared: &Rc<Shared>) {
             }
             Effect::Halt => halted = turn.halted().map(str::to_owned),
             // Nobody answers on a link of a server that stands alone.
-            Effect::SendPeer { .. } | Effect::Connect { .. } | Effect::Disconnect { .. } => {}
+            Effect::SendPeer { .. }
+            | Effect::Connect { .. }
+            | Effect::Disconnect { .. }
+            | Effect::PausePeer { .. }
+            | Effect::ResumePeer { .. } => {}
         }
     }
     if !ops.is_empty() {

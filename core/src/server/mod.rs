@@ -17,7 +17,7 @@ mod upkeep;
 
 use crate::config::Config;
 use crate::effect::{Effect, FileId, FilePlace, Milestone, Span, Timer};
-use crate::ids::{ConnId, SessionId, Zxid};
+use crate::ids::{ConnId, Epoch, SessionId, Zxid};
 use crate::input::{Command, Input};
 use crate::recovery::{Recovered, Recovery};
 use crate::session::SessionTracker;
@@ -41,6 +41,10 @@ pub struct Listing {
     pub files: Vec<(FilePlace, u64)>,
     /// `dataDir` and `dataLogDir` are the same.
     pub same_dir: bool,
+    /// What `acceptedEpoch` says, if it is there.
+    pub accepted_epoch: Option<Epoch>,
+    /// What `currentEpoch` says, if it is there.
+    pub current_epoch: Option<Epoch>,
 }
 
 /// A ZooKeeper server as a value.
@@ -225,6 +229,7 @@ impl Server {
             Input::PeerFrames { .. }
             | Input::PeerDown { .. }
             | Input::PeerSent { .. }
+            | Input::Unreachable { .. }
             | Input::EpochsDurable { .. } => {}
         }
     }
@@ -387,6 +392,8 @@ impl Server {
                 self.purge();
                 self.set_purge_timer();
             }
+            // Alone, a server elects nobody and has no links.
+            Timer::Election | Timer::Peers => {}
         }
     }
 

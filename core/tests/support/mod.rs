@@ -40,6 +40,7 @@ impl Bench {
         let listing = Listing {
             files: files.iter().map(|(name, bytes)| (place(name), bytes.len() as u64)).collect(),
             same_dir: true,
+            ..Listing::default()
         };
         let mut bench = Self {
             server: Server::new(config, 7, NOW, listing),
@@ -131,6 +132,8 @@ impl Bench {
                     | Effect::SendPeer { .. }
                     | Effect::Connect { .. }
                     | Effect::Disconnect { .. }
+                    | Effect::PausePeer { .. }
+                    | Effect::ResumePeer { .. }
                     | Effect::Pause { .. }
                     | Effect::Resume { .. }
                     | Effect::SetTimer { .. } => {}
