@@ -62,6 +62,8 @@ struct Proposal {
     txn: Txn,
     digest: Option<u64>,
     origin: Option<ConnId>,
+    /// How many identities each connection had proven by then, where it was more than its address.
+    proven: BTreeMap<ConnId, usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -114,7 +116,7 @@ impl Oracle {
     }
 
     fn execute(&mut self, proposal: Proposal) -> Result<(), String> {
-        let Proposal { header, txn, digest, origin } = proposal;
+        let Proposal { header, txn, digest, origin, proven } = proposal;
         let (zxid, session) = (header.zxid.0, header.session.0);
         let mut cx = Context { zxid, time: header.time_ms, session, ids: Vec::new() };
         self.model.zxid = zxid;
@@ -149,7 +151,7 @@ impl Oracle {
                 ));
             }
         }
-        self.tell_watchers(zxid);
+        self.tell_watchers(zxid, &proven);
         if matches!(txn, Txn::CloseSession { .. }) {
             self.leases.remove(&session);
         }
@@ -207,20 +209,22 @@ impl Oracle {
         }
     }
 
-    /// Which connections hear of what the last txn did, in order.
-    fn tell_watchers(&mut self, zxid: i64) {
+    /// Which connections hear of what the last txn did, in order. What a connection had `proven` when the txn was
+    /// logged counts; what it proved since may have come before the txn was applied, or behind.
+    fn tell_watchers(&mut self, zxid: i64, proven: &BTreeMap<ConnId, usize>) {
         for Happening { kind, path, acl, parent_acl } in self.model.take_happenings() {
-            for conn in self.conns.values_mut() {
+            for (id, conn) in &mut self.conns {
+                let proven = proven.get(id).copied().unwrap_or(1);
                 let heard = conn.fire_data(&path);
                 if heard {
-                    conn.expect(zxid, kind, &path, &acl);
+                    conn.expect(zxid, kind, &path, &acl, proven);
                 }
                 if kind == 2 && conn.fire_child(&path) && !heard {
-                    conn.expect(zxid, kind, &path, &acl);
+                    conn.expect(zxid, kind, &path, &acl, proven);
                 }
                 let parent = parent_of(&path);
                 if kind != 3 && conn.fire_child(parent) {
-                    conn.expect(zxid, 4, parent, &parent_acl);
+                    conn.expect(zxid, 4, parent, &parent_acl, proven);
                 }
             }
         }
@@ -509,7 +513,9 @@ impl Judge for Oracle {
                 }
                 self.ending.insert(session);
             }
-            self.proposals.push_back(Proposal { header, txn, digest, origin });
+            let several = self.conns.iter().filter(|(_, conn)| conn.proven.len() > 1);
+            let proven = several.map(|(id, conn)| (*id, conn.proven.len())).collect();
+            self.proposals.push_back(Proposal { header, txn, digest, origin, proven });
         }
         Ok(())
     }
@@ -651,8 +657,8 @@ impl Judge for Oracle {
 }
 
 impl Conn {
-    fn expect(&mut self, zxid: i64, kind: i32, path: &str, acl: &[Entry]) {
-        let sees = allowed(acl, &self.proven, 1).is_ok();
+    fn expect(&mut self, zxid: i64, kind: i32, path: &str, acl: &[Entry], proven: usize) {
+        let sees = allowed(acl, &self.proven[..proven], 1).is_ok();
         let will_see = allowed(acl, &self.ids, 1).is_ok();
         if sees || will_see {
             let optional = sees != will_see;
