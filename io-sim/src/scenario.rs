@@ -110,6 +110,8 @@ pub enum Fault {
     DiskFull(u64),
     /// The devices answer that much later, once.
     DiskStall(u64),
+    /// The snapshot device alone answers that much later, once.
+    SnapshotStall(u64),
     /// The next fsync of the log fails; the server halts and is started again.
     FsyncError,
     /// The next file that recovery reads cannot be read the first time (a snapshot: an older one is used).

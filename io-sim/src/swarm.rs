@@ -23,7 +23,7 @@ pub fn swarm(seed: u64) -> Scenario {
     let mut rng = Rng::new(seed, "swarm");
     let without = OPERATIONS.iter().copied().filter(|_| rng.one_in(4)).collect();
     let off: Vec<bool> = (0..FAULTS).map(|_| rng.one_in(4)).collect();
-    let mut steps = Vec::new();
+    let mut steps = birth(seed);
     let requests = rng.between(500, 900);
     let rounds = rng.between(4, 8);
     for round in 0..rounds {
@@ -49,6 +49,23 @@ pub fn swarm(seed: u64) -> Scenario {
         without,
         steps,
     }
+}
+
+/// Some servers lose their power while they are young: before, while or right after their first files come to be.
+/// Drawn from a stream of its own.
+fn birth(seed: u64) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "birth");
+    let mut steps = Vec::new();
+    if rng.one_in(3) {
+        if rng.one_in(2) {
+            steps.push(Step::Fault(Fault::SnapshotStall(rng.between(1, 3_000))));
+        }
+        if rng.one_in(2) {
+            steps.push(Step::Requests(rng.between(1, 20)));
+        }
+        steps.push(crash(&mut rng));
+    }
+    steps
 }
 
 fn crash(rng: &mut Rng) -> Step {

@@ -191,6 +191,7 @@ pub struct World<J> {
     /// Bytes that a full disk still has: what was given back. `None`: plenty.
     room_left: Option<u64>,
     stall_disk_us: u64,
+    stall_snapshot_us: u64,
     fail_fsync: bool,
     fail_read: bool,
     armed: Option<Armed>,
@@ -275,6 +276,7 @@ impl<J: Judge> World<J> {
             wall_jump_ms: 0,
             room_left: None,
             stall_disk_us: 0,
+            stall_snapshot_us: 0,
             fail_fsync: false,
             fail_read: false,
             armed: None,
@@ -633,7 +635,10 @@ impl<J: Judge> World<J> {
             Op::Finish { .. } | Op::Reserve { .. } => self.streams.disk.between(100, 3_000),
             Op::Rename { .. } | Op::Truncate { .. } | Op::Remove { .. } => 20,
         };
-        let delay = usual + std::mem::take(&mut self.stall_disk_us);
+        let mut delay = usual + std::mem::take(&mut self.stall_disk_us);
+        if device == Device::Snapshot {
+            delay += std::mem::take(&mut self.stall_snapshot_us);
+        }
         let incarnation = self.incarnation;
         self.plan(delay, Event::DeviceStep { incarnation, device });
     }
@@ -1043,6 +1048,7 @@ impl<J: Judge> World<J> {
                 self.plan(ms * 1000, Event::DiskHasRoom);
             }
             Fault::DiskStall(ms) => self.stall_disk_us = ms * 1000,
+            Fault::SnapshotStall(ms) => self.stall_snapshot_us = ms * 1000,
             Fault::FsyncError => self.fail_fsync = true,
             Fault::ReadError => self.fail_read = true,
             Fault::Disconnect => (0..self.clients.len()).for_each(|number| self.leave(number)),

@@ -64,7 +64,10 @@ impl Server {
         claim: Claim,
         work: Work<'_>,
     ) -> Result<Zxid, Refused> {
-        self.roll_if_due();
+        // Without its snapshot no log may even have a name.
+        if !self.snapshot_first {
+            self.roll_if_due();
+        }
         if !self.journal.has_file() || self.snapshot_first {
             return Err(match self.journal.no_room() {
                 true => Refused::Lacking,

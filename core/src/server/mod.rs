@@ -91,7 +91,7 @@ pub struct Server {
     barriers: VecDeque<(Zxid, ConnId)>,
 
     snapshot: Option<SnapshotJob>,
-    /// Something in the tree is in no log: nothing may be logged before a snapshot has it.
+    /// There is no snapshot yet, or something in the tree is in no log: nothing may be logged before one is durable.
     snapshot_first: bool,
     /// The snapshot of the start is taken when the log has room.
     snapshot_due: bool,

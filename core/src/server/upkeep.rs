@@ -195,6 +195,8 @@ impl Server {
         // A snapshot that says all there is needs no other; everything else is written down afresh, so that the
         // next start is quick. On a disk that is nearly full the log comes first: without it nobody is let in.
         self.snapshot_due = recovered.snapshot != Some(self.zxid_applied);
+        // Logs without any snapshot are refused at the next start: its like must not come to be (ZOOKEEPER-2325).
+        self.snapshot_first |= recovered.snapshot.is_none();
         if self.snapshot_first {
             self.start_snapshot();
         }
@@ -300,7 +302,7 @@ impl Server {
         if was_full {
             self.report(Milestone::RoomFound);
         }
-        if std::mem::take(&mut self.snapshot_due) {
+        if self.snapshot_due {
             self.start_snapshot();
         }
     }
@@ -348,6 +350,7 @@ impl Server {
         if self.snapshot.is_some() || !self.is_serving() {
             return;
         }
+        self.snapshot_due = false;
         let label = self.zxid_applied;
         self.tree.start_walk();
         let (writer, started) = (None, self.now.mono);
