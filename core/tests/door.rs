@@ -238,3 +238,49 @@ fn logs_roll_snapshots_are_taken_and_old_files_go() {
     let again = Bench::start(bench.files, config);
     assert_eq!(again.server.status().digest, before);
 }
+
+#[test]
+fn a_short_request_cannot_ask_for_an_endless_answer() {
+    use zoetrope_core::wire::ReadOp;
+    let mut bench = Bench::start(BTreeMap::new(), Config::default());
+    bench.connect(1);
+    let data = vec![7; 500_000];
+    bench.ask(1, &[create("/a")]);
+    bench.ask(1, &[Request::SetData { path: Some("/a".into()), data: Some(&data), version: -1 }]);
+    let many = |n| {
+        Request::MultiRead((0..n).map(|_| ReadOp::GetData { path: Some("/a".into()) }).collect())
+    };
+    let replies = bench.ask(1, &[many(8), many(30_000), get("/a")]);
+    let seen: Vec<(i32, usize)> = replies.iter().map(|(err, body)| (*err, body.len())).collect();
+    assert_eq!(seen, [(0, 8 * 500_081 + 9), (-8, 0), (0, 500_072)]);
+}
+
+#[test]
+fn a_connection_proves_no_endless_number_of_identities() {
+    let mut bench = Bench::start(BTreeMap::new(), Config::default());
+    bench.connect(1);
+    let secret = |n: usize| format!("{n:03}{}:p", "u".repeat(1000)).into_bytes();
+    let auth = |n| {
+        let secret = secret(n);
+        let request = Request::Auth { scheme: Some("digest".into()), auth: Some(&secret) };
+        let mut bytes = Vec::new();
+        request.encode(Xid(-4), &mut bytes);
+        bytes
+    };
+    let mut accepted = 0;
+    while bench.closed.is_empty() {
+        bench.input(&Input::Requests { conn: ConnId(1), bytes: &auth(accepted % 60) });
+        bench.run();
+        accepted += 1;
+        // The same identity again is none more.
+        if accepted == 120 {
+            break;
+        }
+    }
+    assert_eq!((accepted, bench.closed.len()), (120, 0));
+    for n in 60..100 {
+        bench.input(&Input::Requests { conn: ConnId(1), bytes: &auth(n) });
+        bench.run();
+    }
+    assert_eq!(bench.closed, [ConnId(1)]);
+}

@@ -116,13 +116,22 @@ impl Conn {
         self.produced - self.sent
     }
 
-    /// Adds an identity once.
-    pub(super) fn prove(&mut self, identity: Identity) {
-        if !self.ids.contains(&identity) {
+    /// Adds an identity once; false when there are too many of them.
+    pub(super) fn prove(&mut self, identity: Identity) -> bool {
+        if self.ids.contains(&identity) {
+            return true;
+        }
+        let size = |id: &Identity| 2 * size_of::<Box<str>>() + id.scheme.len() + id.id.len();
+        let fits = self.ids.iter().map(size).sum::<usize>() + size(&identity) <= IDENTITIES_MAX;
+        if fits {
             self.ids.push(identity);
         }
+        fits
     }
 }
+
+/// Bytes that the identities of one connection may take. Every ACL is held against each of them.
+const IDENTITIES_MAX: usize = 64 << 10;
 
 /// All connections, and those with something to send or waiting to be taken in.
 #[derive(Clone, Default, Debug)]

@@ -327,7 +327,8 @@ impl Server {
         clients.write(id, |ids, out| {
             let ids = &ids[..identities.min(ids.len())];
             let zxid = *zxid_applied;
-            let reading = Reading { auth: &config.auth, tree, session, ids, zxid };
+            let room = config.limits.output_budget.max(u64::from(config.record_max())) as usize;
+            let reading = Reading { auth: &config.auth, tree, session, ids, zxid, room };
             wanted = reading.answer(xid, request, out);
         });
         if let Some((path, kind)) = wanted {

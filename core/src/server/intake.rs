@@ -380,11 +380,8 @@ impl Server {
             }
             ("digest", Some(secret)) if !config.digest_disabled => {
                 let identity = digest_identity(secret);
-                if config.super_digest.as_deref() == Some(&*identity.id) {
-                    conn.prove(Identity::new("super", ""));
-                }
-                conn.prove(identity);
-                true
+                let is_super = config.super_digest.as_deref() == Some(&*identity.id);
+                (!is_super || conn.prove(Identity::new("super", ""))) && conn.prove(identity)
             }
             _ => false,
         }

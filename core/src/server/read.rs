@@ -17,6 +17,8 @@ pub(super) struct Reading<'a> {
     pub(super) session: SessionId,
     pub(super) ids: &'a [Identity],
     pub(super) zxid: Zxid,
+    /// Bytes that the results of a multiRead may take: a short request can ask for the same znode many times.
+    pub(super) room: usize,
 }
 
 /// A watch to register with the reply.
@@ -35,8 +37,9 @@ impl Reading<'_> {
         let body = out.len();
         let mut wanted = None;
         if let Err(code) = self.body(request, &mut wanted, &mut Writer::new(out)) {
-            // The only failure with a body: what a multiRead has read before it.
-            if !matches!(request, Request::MultiRead(_)) {
+            // The only failure with a body: what a multiRead has read before a null path.
+            let kept = matches!(request, Request::MultiRead(_));
+            if !kept || code != ErrorCode::MarshallingError {
                 out.truncate(body);
             }
             out[body - 4..body].copy_from_slice(&code.number().to_be_bytes());
@@ -127,7 +130,11 @@ impl Reading<'_> {
 
     /// A null path spoils what follows it; what was read before stays in the answer.
     fn multi_read(&self, ops: &[ReadOp<'_>], w: &mut Writer<'_>) -> Result<(), ErrorCode> {
+        let most = w.written() + self.room;
         for op in ops {
+            if w.written() > most {
+                return Err(ErrorCode::BadArguments);
+            }
             match self.one_of_many(op) {
                 Err(ErrorCode::MarshallingError) => {
                     MultiResult::encode_end(w);

@@ -2,7 +2,7 @@
 
 use crate::config::Auth;
 use crate::wire::{Acl, AclSpec, ErrorCode, Perms};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -144,24 +144,28 @@ fn ip_matches(client: &str, entry: &str) -> bool {
 }
 
 /// What the ACL of a create or setACL becomes (client protocol §3.9.3): duplicates removed, `auth` replaced by
-/// what the connection has proven.
+/// what the connection has proven. It must fit into `room` bytes.
 pub(crate) fn fix_up(
     config: &Auth,
     specs: &[AclSpec<'_>],
     ids: &[Identity],
+    mut room: usize,
 ) -> Result<Vec<Acl>, ErrorCode> {
     let mut fixed: Vec<Acl> = Vec::with_capacity(specs.len());
-    let mut seen: Vec<&AclSpec<'_>> = Vec::with_capacity(specs.len());
+    let mut seen: BTreeSet<&AclSpec<'_>> = BTreeSet::new();
     for spec in specs {
-        if seen.contains(&spec) {
+        if !seen.insert(spec) {
             continue;
         }
-        seen.push(spec);
         let scheme = spec.scheme.as_deref().ok_or(ErrorCode::InvalidAcl)?;
         if scheme == "auth" {
             let before = fixed.len();
-            let proven = ids.iter().filter(|id| is_authenticated(config, &id.scheme));
-            fixed.extend(proven.map(|id| Acl::new(spec.perms, &id.scheme, &id.id)));
+            // A short list may stand for a long one.
+            for id in ids.iter().filter(|id| is_authenticated(config, &id.scheme)) {
+                let needs = 12 + id.scheme.len() + id.id.len();
+                room = room.checked_sub(needs).ok_or(ErrorCode::BadArguments)?;
+                fixed.push(Acl::new(spec.perms, &id.scheme, &id.id));
+            }
             if fixed.len() == before {
                 return Err(ErrorCode::InvalidAcl);
             }
@@ -229,14 +233,28 @@ mod tests {
             Identity::new("digest", "a:h"),
             Identity::new("super", ""),
         ];
-        let fixed = fix_up(&config, &[spec("auth", "ignored"), spec("auth", "ignored")], &ids);
+        let fixed = fix_up(&config, &[spec("auth", "ignored"), spec("auth", "ignored")], &ids, 100);
         assert_eq!(fixed, Ok(vec![Acl::new(Perms::ALL, "digest", "a:h")]));
-        assert_eq!(fix_up(&config, &[spec("auth", "")], &ids[..1]), Err(ErrorCode::InvalidAcl));
-        assert_eq!(fix_up(&config, &[], &ids), Err(ErrorCode::InvalidAcl));
+        assert_eq!(
+            fix_up(&config, &[spec("auth", "")], &ids[..1], 100),
+            Err(ErrorCode::InvalidAcl)
+        );
+        assert_eq!(fix_up(&config, &[], &ids, 100), Err(ErrorCode::InvalidAcl));
         for (scheme, id) in [("world", "me"), ("digest", "a"), ("sasl", "x"), ("ip", "1.2.3.4/33")]
         {
-            assert_eq!(fix_up(&config, &[spec(scheme, id)], &ids), Err(ErrorCode::InvalidAcl));
+            assert_eq!(fix_up(&config, &[spec(scheme, id)], &ids, 100), Err(ErrorCode::InvalidAcl));
         }
+    }
+
+    #[test]
+    fn a_short_list_of_auth_cannot_become_an_endless_one() {
+        let ids: Vec<Identity> =
+            (0..100).map(|n| Identity::new("digest", &format!("user{n}:hash"))).collect();
+        let specs: Vec<AclSpec<'_>> =
+            (0..1000).map(|n| AclSpec { perms: Perms(n), ..spec("auth", "") }).collect();
+        let fixed = |room| fix_up(&Auth::default(), &specs, &ids, room);
+        assert_eq!(fixed(1 << 20), Err(ErrorCode::BadArguments));
+        assert_eq!(fixed(4 << 20).map(|acl| acl.len()), Ok(100_000));
     }
 
     #[test]

@@ -142,12 +142,16 @@ impl Outstanding {
         let owns = |state: &NodeState| {
             Owner::of(state.stat.ephemeral_owner, tree.emulates_353()) == Owner::Session(session)
         };
+        let owned_now = |path: &str| {
+            let node = tree.get(path);
+            node.is_some_and(|node| tree.owner(node) == Owner::Session(session))
+        };
         paths.retain(|path| match self.changes.get(path) {
             Some(pending) => pending.state.as_ref().is_some_and(owns),
             None => true,
         });
         for (path, pending) in &self.changes {
-            if pending.state.as_ref().is_some_and(owns) && !paths.contains(path) {
+            if pending.state.as_ref().is_some_and(owns) && !owned_now(path) {
                 paths.push(path.clone());
             }
         }

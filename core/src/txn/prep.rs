@@ -89,6 +89,11 @@ impl Prep<'_> {
         }
     }
 
+    fn fix_up(&self, specs: &[AclSpec<'_>]) -> Result<Arc<[Acl]>, ErrorCode> {
+        let room = self.config.record_max() as usize;
+        Ok(fix_up(&self.config.auth, specs, self.asker.ids, room)?.into())
+    }
+
     fn lookup(&self, path: &str) -> Result<NodeState, ErrorCode> {
         self.outstanding.lookup(self.tree, path).ok_or(ErrorCode::NoNode)
     }
@@ -97,7 +102,7 @@ impl Prep<'_> {
         let (kind, sequential) = self.create_mode(create)?;
         let asked = create.path.as_deref().ok_or(ErrorCode::MarshallingError)?;
         let (parent_path, _) = split_checked(asked)?;
-        let acl: Arc<[Acl]> = fix_up(&self.config.auth, &create.acl, self.asker.ids)?.into();
+        let acl = self.fix_up(&create.acl)?;
         let parent = self.lookup(parent_path)?;
         self.may(&parent, Perms::CREATE)?;
         let path: Box<str> = match sequential {
@@ -237,7 +242,7 @@ impl Prep<'_> {
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }
-        let acl: Arc<[Acl]> = fix_up(&self.config.auth, specs, self.asker.ids)?.into();
+        let acl = self.fix_up(specs)?;
         let node = self.lookup(path)?;
         self.may(&node, Perms::ADMIN)?;
         check_version(node.stat.aversion, version)?;

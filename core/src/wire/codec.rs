@@ -129,6 +129,11 @@ impl<'a> Writer<'a> {
         Self { out }
     }
 
+    /// Bytes there are, those before this writer included.
+    pub fn written(&self) -> usize {
+        self.out.len()
+    }
+
     /// Bytes as they are.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);

@@ -27,7 +27,7 @@ impl RequestHeader {
 }
 
 /// An ACL entry as a client sends it, before it is checked.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct AclSpec<'a> {
     /// Not validated.
     pub perms: Perms,
