@@ -181,12 +181,23 @@ async fn listen(settings: &Settings, addr: SocketAddr) -> Result<TcpListener, Ru
 const BACKLOG: u32 = 1024;
 
 async fn accept(shared: Rc<Shared>, listener: TcpListener) {
+    #[cfg(not(madsim))]
+    let descriptors = crate::descriptors::Descriptors::raise();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // One socket may serve both families; a client is known by its own address.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 let _ = stream.set_nodelay(true);
+                #[cfg(not(madsim))]
+                if !descriptors.suffice(&stream) {
+                    shared.core.borrow_mut().figures.rejected += 1;
+                    tracing::warn!(
+                        "too many connections for the open files this process may have (ulimit -n): the one from \
+                         {peer} is closed"
+                    );
+                    continue;
+                }
                 let Some(id) = shared.core.borrow_mut().admit(peer) else { continue };
                 spawn_local(serve(shared.clone(), id, stream, peer));
             }

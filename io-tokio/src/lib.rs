@@ -6,6 +6,8 @@
 mod clock;
 mod conn;
 mod data_dir;
+#[cfg(not(madsim))]
+mod descriptors;
 mod disk;
 mod driver;
 mod settings;
