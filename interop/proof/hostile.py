@@ -2,8 +2,8 @@
 """Hostile clients for half an hour, while good clients are served.
 
 Garbage, lengths too large, too small and negative, frames that never end, one byte at a time, half-open connections,
-sessions opened and dropped, watches on one znode that fire together, readers that do not read, HTTP and TLS. All the
-while two good clients write and read; every request of theirs must be answered rightly, in time, and the server's memory
+sessions opened and dropped, watches on one znode that fire together, readers that do not read, HTTP and TLS, short
+requests with gigantic answers, endless identities, endless ACLs, more connections than descriptors. All the while two good clients write and read; every request of theirs must be answered rightly, in time, and the server's memory
 must stay bounded.
 """
 import argparse
@@ -120,7 +120,61 @@ def flood(port, chance):
     client.close()
 
 
-KINDS = [garbage, lengths, broken_requests, foreign, half_open, slowloris, churn, storm, slow_reader, flood]
+def amplify(port, chance):
+    """A short multiRead that asks for a gigabyte."""
+    client = zk.Client(port, 4000)
+    op = struct.pack(">i?i", zk.GET_DATA, False, -1) + zk.read("/large")
+    client.send(zk.MULTI_READ, op * 2000 + struct.pack(">i?i", -1, True, -1))
+    client.receive()
+    client.close()
+
+
+def identities(port, chance):
+    """Proves to be somebody else again and again, by long names; then an ACL that stands for all of them many times."""
+    client = zk.Client(port, 4000)
+    for n in range(chance.randint(1, 200)):
+        secret = b"%d" % chance.getrandbits(60) + b"x" * chance.choice([1, 100, 50000]) + b":p"
+        client.socket.sendall(zk.frame(struct.pack(">iii", -4, 100, 0) + zk.buf("digest") + zk.buf(secret)))
+        client.take()
+    entries = b"".join(struct.pack(">i", n) + zk.buf("auth") + zk.buf("") for n in range(50000))
+    client.ask(zk.SET_ACL, zk.buf("/hostile/acl") + struct.pack(">i", 50000) + entries + struct.pack(">i", -1))
+    client.socket.close()
+
+
+LONG_ACL = b"".join(struct.pack(">i", 31) + zk.buf("ip") + zk.buf("%d.%d.%d.1" % (1 + n % 200, n // 200 % 200, n // 40000))
+                    for n in range(40000))
+
+
+def long_acl(port, chance):
+    client = zk.Client(port, 4000)
+    client.ask(zk.SET_ACL, zk.buf("/hostile/acl") + struct.pack(">i", 40000) + LONG_ACL + struct.pack(">i", -1))
+    client.close()
+
+
+KINDS = [garbage, lengths, broken_requests, foreign, half_open, slowloris, churn, storm, slow_reader, flood, amplify,
+         identities, long_acl]
+
+
+def few_descriptors(port):
+    """Clients take every descriptor they get; files must still be opened."""
+    server = zk.Server(port, ["snapCount=50"], descriptors=120).start()
+    crowd = []
+    try:
+        client = zk.Client(port)
+        client.ask(zk.CREATE, zk.create("/a", b""))
+        crowd = [raw(port) for _ in range(300)]
+        for n in range(400):
+            if client.ask(zk.SET_DATA, zk.set_data("/a", b"%d" % n)).error:
+                zk.fail("hostile: with few descriptors a write failed")
+        if not server.alive():
+            zk.fail("hostile: the server ended for want of descriptors")
+        print("hostile: 300 connections on 120 descriptors leave enough for the files", flush=True)
+    except OSError as error:
+        zk.fail("hostile: with few descriptors: %r; alive: %s" % (error, server.alive()))
+    finally:
+        for s in crowd:
+            s.close()
+        server.remove()
 
 
 def enemy(port, kind, seed):
@@ -172,11 +226,13 @@ def main():
     o = a.parse_args()
     seconds = o.seconds or (30 if o.quick else 1800)
     print("hostile: %.0f s, --seed %d" % (seconds, o.seed), flush=True)
+    few_descriptors(o.port)
     server = zk.Server(o.port, ["snapCount=5000", "zoetrope.outputTotal=64m"]).start()
     try:
         client = zk.Client(o.port)
         client.ask(zk.CREATE, zk.create("/hostile", b""))
         client.ask(zk.CREATE, zk.create("/hostile/flood", b""))
+        client.ask(zk.CREATE, zk.create("/hostile/acl", b""))
         client.ask(zk.CREATE, zk.create("/large", os.urandom(500000)))
         client.close()
         good = [Good(o.port, i) for i in range(2)]

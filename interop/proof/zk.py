@@ -3,6 +3,7 @@
 Written apart from the server's own codec; pipelining is explicit: `send` and `receive` do not wait for each other.
 """
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ REPO = os.path.dirname(os.path.dirname(HERE))
 
 CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, GET_CHILDREN, PING, GET_CHILDREN2, CHECK, MULTI, CREATE2 = (
     1, 2, 3, 4, 5, 8, 11, 12, 13, 14, 15)
-ADD_WATCH, CLOSE = 106, -11
+SET_ACL, MULTI_READ, ADD_WATCH, CLOSE = 7, 22, 106, -11
 OK, SYSTEM_ERROR, NO_NODE, NODE_EXISTS = 0, -1, -101, -110
 EPHEMERAL, SEQUENTIAL = 1, 2
 WORLD = struct.pack(">ii", 1, 31) + struct.pack(">i5si6s", 5, b"world", 6, b"anyone")
@@ -131,8 +132,9 @@ class Client:
 class Server:
     """Zoetrope on a directory of its own, which can be killed and started again."""
 
-    def __init__(self, port, lines=(), prefix=(), data=None):
+    def __init__(self, port, lines=(), prefix=(), data=None, descriptors=None):
         self.port = port
+        self.descriptors = descriptors
         self.dir = tempfile.mkdtemp(prefix="zoetrope-proof-")
         self.data = data or os.path.join(self.dir, "data")
         os.makedirs(self.data, exist_ok=True)
@@ -150,10 +152,14 @@ class Server:
         binary = os.environ.get("ZOETROPE", os.path.join(REPO, "target", "release", "zoetrope"))
         return [binary, "server", "--config", self.config]
 
+    def limit(self):
+        if self.descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
+
     def start(self, wait=60):
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(self.prefix + self.command(), stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, start_new_session=True)
+                                            stderr=log, start_new_session=True, preexec_fn=self.limit)
         until = time.time() + wait
         while time.time() < until:
             if self.process.poll() is not None:
