@@ -4,7 +4,7 @@
 use flate2::read::GzDecoder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use zoetrope_core::wire::{ConnectRequest, Request};
+use zoetrope_core::wire::{ConnectRequest, ConnectResponse, Reader, Request};
 use zoetrope_core::*;
 
 /// Files of a data directory by name.
@@ -23,6 +23,8 @@ pub(crate) struct Bench {
     replies: Vec<u8>,
     pub(crate) milestones: Vec<Milestone>,
     pub(crate) halted: Option<String>,
+    /// The server has ended the connection.
+    pub(crate) closed: bool,
 }
 
 const NOW: Now = Now { mono: Instant(1), wall_ms: 1_795_400_000_000 };
@@ -53,6 +55,7 @@ impl Bench {
             replies: Vec::new(),
             milestones: Vec::new(),
             halted: None,
+            closed: false,
         };
         bench.run();
         bench
@@ -125,8 +128,8 @@ impl Bench {
                     }
                     Effect::Reply { conn } => self.replies.extend_from_slice(turn.reply(conn)),
                     Effect::Report(milestone) => self.milestones.push(milestone),
+                    Effect::Close { .. } => self.closed = true,
                     Effect::Halt
-                    | Effect::Close { .. }
                     | Effect::FsyncDir
                     | Effect::PutEpochs { .. }
                     | Effect::SendPeer { .. }
@@ -161,17 +164,8 @@ impl Bench {
         self.run();
     }
 
-    /// Error code of the reply.
-    pub(crate) fn try_ask(&mut self, request: &Request<'_>) -> i32 {
-        let mut bytes = Vec::new();
-        request.encode(Xid(1), &mut bytes);
-        self.server.input(NOW, &Input::Requests { conn: CONN, bytes: &bytes });
-        self.run();
-        let reply = std::mem::take(&mut self.replies);
-        i32::from_be_bytes(reply[16..20].try_into().unwrap())
-    }
-
-    pub(crate) fn connect(&mut self) {
+    /// Opens a session.
+    pub(crate) fn connect(&mut self) -> SessionId {
         let addr = "127.0.0.1".parse().unwrap();
         let identities = vec![];
         self.server
@@ -185,21 +179,44 @@ impl Bench {
             read_only: Some(false),
         };
         request.encode(&mut bytes);
-        self.server.input(NOW, &Input::Requests { conn: CONN, bytes: &bytes });
+        let reply = self.send(&bytes);
+        ConnectResponse::decode(&reply[4..]).unwrap().session
+    }
+
+    /// Sends bytes; answers all that come back.
+    fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.server.input(NOW, &Input::Requests { conn: CONN, bytes });
         self.run();
-        self.replies.clear();
+        std::mem::take(&mut self.replies)
+    }
+
+    /// Sends requests in one go; answers all frames that come back, as error code and body.
+    pub(crate) fn ask_all(&mut self, requests: &[Request<'_>]) -> Vec<(i32, Vec<u8>)> {
+        let mut bytes = Vec::new();
+        for (n, request) in requests.iter().enumerate() {
+            request.encode(Xid(n as i32 + 1), &mut bytes);
+        }
+        let replies = self.send(&bytes);
+        let mut r = Reader::new(&replies);
+        let frames = std::iter::from_fn(|| r.buffer().ok().flatten());
+        let parse = |frame: &[u8]| {
+            let mut r = Reader::new(frame);
+            let (_xid, _zxid, err) = (r.int().unwrap(), r.long().unwrap(), r.int().unwrap());
+            (err, r.rest().to_vec())
+        };
+        frames.map(parse).collect()
+    }
+
+    /// Error code of the reply.
+    pub(crate) fn try_ask(&mut self, request: &Request<'_>) -> i32 {
+        self.ask_all(std::slice::from_ref(request))[0].0
     }
 
     /// The body of the reply; the request must succeed.
     pub(crate) fn ask(&mut self, request: &Request<'_>) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        request.encode(Xid(1), &mut bytes);
-        self.server.input(NOW, &Input::Requests { conn: CONN, bytes: &bytes });
-        self.run();
-        let reply = std::mem::take(&mut self.replies);
-        let error = i32::from_be_bytes(reply[16..20].try_into().unwrap());
+        let (error, body) = self.ask_all(std::slice::from_ref(request)).swap_remove(0);
         assert_eq!(error, 0, "{request:?}");
-        reply[20..].to_vec()
+        body
     }
 
     pub(crate) fn name(&self, file: FileId) -> &str {
