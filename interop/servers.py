@@ -81,7 +81,8 @@ def start(directory, kind, port, heap="512m", cfg=(), props=(), wait=60):
              "4lw.commands.whitelist=*", "extendedTypesEnabled=true"]
     if kind == "zoetrope":
         lines.append("DigestAuthenticationProvider.superDigest=" + SUPER)
-    lines += list(cfg)
+    given = {line.split("=")[0] for line in cfg}
+    lines = [line for line in lines if line.split("=")[0] not in given] + list(cfg)
     with open(os.path.join(directory, "zoo.cfg"), "w") as f:
         f.write("\n".join(lines) + "\n")
     log = open(os.path.join(directory, "log"), "a")

@@ -101,7 +101,7 @@ class Pair:
         self.xid = 0
         self.open = False
 
-    def connect(self, session, timeout=30000, last_zxid=0, read_only=False, password=None):
+    def connect(self, session, timeout=600000, last_zxid=0, read_only=False, password=None):
         answers = []
         for side in self.sides:
             side.close()
@@ -157,7 +157,8 @@ class Run:
             args["password"] = b"wrong password!!"
         elif 0.6 <= kind < 0.7:
             args["last_zxid"] = 10 ** 12
-        args["timeout"] = rng.choice([30000, 40000, 100000, 60000])
+        # Long enough for a slow machine: when a session that was left behind expires is nobody's promise.
+        args["timeout"] = rng.choice([600000, 700000, 1000000, 900000])
         args["read_only"] = rng.choice([False, False, None, True])
         self.history.append("connect %r" % args)
         self.count += 1
@@ -247,7 +248,7 @@ def address(text):
 def with_servers(kinds, seed, ops, port):
     """A fresh pair of servers for each seed, so that zxids begin equal."""
     base = tempfile.mkdtemp(prefix="zoetrope-crosscheck-")
-    common = ["enforceQuota=true"]
+    common = ["enforceQuota=true", "maxSessionTimeout=900000"]
     containers = "znode.container.checkIntervalMs=3600000"
     try:
         for n, kind in enumerate(kinds):
