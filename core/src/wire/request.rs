@@ -489,11 +489,12 @@ fn decode_multi_op<'a>(kind: i32, r: &mut Reader<'a>) -> Result<MultiOp<'a>, Mal
             op @ (OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl),
         ) => {
             let before = *r;
-            let create = reinterpret_create(decode_create(op, r)?)?;
-            if op != OpCode::CreateTtl && has_null_acl(before) {
+            let create = decode_create(op, r)?;
+            let has_mode = (0..=6).contains(&create.flags);
+            if op != OpCode::CreateTtl && has_mode && has_null_acl(before) {
                 return Err(Malformed::NullAcl);
             }
-            create
+            reinterpret_create(create)?
         }
         Some(OpCode::Delete) => MultiOp::Delete { path: r.some_string()?, version: r.int()? },
         Some(OpCode::SetData) => {
@@ -604,6 +605,35 @@ fn decode_multi_read<'a>(r: &mut Reader<'a>) -> Result<Request<'a>, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As observed of Java 3.9: only a flag that names no mode outweighs an ACL that is null.
+    #[test]
+    fn a_null_acl_in_a_multi_spoils_it_in_its_own_way() {
+        let decoded = |op: OpCode, path: Option<&str>, flags: i32| {
+            let mut bytes = Vec::new();
+            let mut w = Writer::new(&mut bytes);
+            w.int(op.number());
+            w.bool(false);
+            w.int(-1);
+            w.buffer(path.map(str::as_bytes));
+            w.buffer(Some(b"x"));
+            w.int(-1);
+            w.int(flags);
+            if op == OpCode::CreateTtl {
+                w.long(1);
+            }
+            Request::decode(OpCode::Multi, &mut Reader::new(&bytes)).map(|_| ())
+        };
+        for op in [OpCode::Create, OpCode::Create2, OpCode::CreateContainer] {
+            for path in [Some("/a"), None] {
+                for flags in [0, 4, 5, 6] {
+                    assert_eq!(decoded(op, path, flags), Err(Malformed::NullAcl));
+                }
+                assert_ne!(decoded(op, path, 7), Err(Malformed::NullAcl));
+            }
+        }
+        assert_ne!(decoded(OpCode::CreateTtl, Some("/a"), 5), Err(Malformed::NullAcl));
+    }
 
     fn open() -> Vec<AclSpec<'static>> {
         vec![AclSpec { perms: Perms::ALL, scheme: Some("world".into()), id: Some("anyone".into()) }]
