@@ -9,6 +9,7 @@ mod ensemble;
 mod ids;
 mod input;
 mod journal;
+pub mod properties;
 mod recovery;
 mod server;
 mod session;

@@ -5,10 +5,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use zoetrope_core::properties::{self, Property};
+
 use crate::draft::{Draft, is_relative};
 use crate::keys::{self, Does, Key, Kind};
 use crate::nearest::nearest;
-use crate::properties::{self, Property};
 use crate::settings::Settings;
 use crate::value::{Fault, Given};
 
@@ -166,7 +167,7 @@ impl Loader {
     }
 
     fn parse(&mut self, path: &Path, bytes: &[u8]) -> Vec<Property> {
-        properties::parse(bytes).unwrap_or_else(|malformed| {
+        properties::parse(&properties::text_of(bytes)).unwrap_or_else(|malformed| {
             let origin = Origin::File { path: path.to_owned(), line: malformed.line };
             self.find(Some(origin), None, None, Severity::Error, malformed.to_string());
             Vec::new()

@@ -10,7 +10,6 @@ pub mod keys;
 pub mod launch;
 pub mod markdown;
 mod nearest;
-pub mod properties;
 pub mod settings;
 pub mod sources;
 pub mod telemetry;
