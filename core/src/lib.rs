@@ -6,6 +6,7 @@
 mod config;
 mod effect;
 mod ensemble;
+mod ensemble_text;
 mod ids;
 mod input;
 mod journal;
@@ -27,6 +28,7 @@ pub const PLANTED_BUGS: bool = cfg!(feature = "planted-bugs");
 pub use config::{Auth, Compression, Config, Containers, Limits, Storage};
 pub use effect::{Dir, DropReason, Effect, FileId, FilePlace, Milestone, Refusal, Span, Timer};
 pub use ensemble::{Ensemble, HostPort, Member, PeerAddress};
+pub use ensemble_text::EnsembleError;
 pub use ids::{ChanId, ConnId, Epoch, SessionId, Sid, Xid, Zxid};
 pub use input::{Command, Device, Input, Link};
 pub use server::{Listing, Server, Turn};
