@@ -374,7 +374,7 @@ enum Short {
 fn broken(at: u64) -> impl Fn(Malformed) -> Flaw {
     move |malformed| {
         let what = match malformed {
-            Malformed::Null | Malformed::NullAcl => What::Null("a string"),
+            Malformed::Null | Malformed::NullAcl | Malformed::Text => What::Null("a string"),
             Malformed::Length(n) | Malformed::Unknown(n) => What::Length(n),
             Malformed::Eof => What::Eof,
         };

@@ -8,6 +8,7 @@
 mod acl;
 mod codec;
 mod connect;
+mod election;
 mod error_code;
 mod op_code;
 mod quorum;
@@ -21,6 +22,10 @@ mod txn_record;
 pub use acl::{Acl, Perms, decode_acl_vector, encode_acl_vector};
 pub use codec::{Malformed, Reader, Writer};
 pub use connect::{ConnectRequest, ConnectResponse};
+pub use election::{
+    Hello, Notification, PeerState, decode_hello, decode_notification, encode_hello,
+    encode_notification,
+};
 pub use error_code::ErrorCode;
 pub use op_code::OpCode;
 pub use quorum::{
