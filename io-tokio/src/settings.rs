@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use zoetrope_core::Config;
+use zoetrope_core::{Config, Ensemble, Sid};
 
 /// Settings of a run.
 #[derive(Clone, Debug)]
@@ -29,6 +29,27 @@ pub struct Settings {
     pub tcp_keepalive: bool,
     /// `fsync.warningthresholdms`.
     pub fsync_warning_ms: u64,
+    /// The other servers; `None`: this one runs alone.
+    pub peers: Option<PeerSettings>,
+}
+
+/// Links to the other servers of the ensemble.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PeerSettings {
+    /// This server; a member of `ensemble`.
+    pub sid: Sid,
+    /// Who is where, by zoo.cfg.
+    pub ensemble: Ensemble,
+    /// `quorumListenOnAllIPs`: listen on all addresses instead of those of this server's line.
+    pub listen_on_all: bool,
+    /// `cnxTimeout`: ms an attempt to connect may take.
+    pub connect_timeout_ms: u64,
+    /// `quorumCnxnTimeoutMs`, or else `syncLimit` ticks: ms a greeting may take.
+    pub handshake_timeout_ms: u64,
+    /// `electionPortBindRetry`: attempts to listen, a second apart; 0: for ever.
+    pub bind_retries: u32,
+    /// `tcpKeepAlive`.
+    pub tcp_keepalive: bool,
 }
 
 /// Why a run ended, for a person.

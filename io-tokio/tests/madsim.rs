@@ -110,6 +110,7 @@ async fn serve(files: Files) -> Result<(), RunError> {
         max_cnxns: 0,
         tcp_keepalive: false,
         fsync_warning_ms: 1000,
+        peers: None,
     };
     let listed = |(path, bytes): (&PathBuf, &Vec<u8>)| {
         let name = path.display().to_string();

@@ -125,6 +125,7 @@ fn for_driver(settings: &Settings) -> Result<io_tokio::Settings, String> {
         max_cnxns: settings.listen.total_max,
         tcp_keepalive: settings.listen.keep_alive,
         fsync_warning_ms: settings.fsync_warning_ms,
+        peers: None,
     })
 }
 
