@@ -36,6 +36,9 @@ pub fn serve(args: &ServerArgs) -> Exit {
     if loaded.refuses(args.strict).next().is_some() {
         return refuse(Exit::Configuration, "not started: the configuration is wrong, see above");
     }
+    if let Some(sentence) = no_ensemble_yet(&loaded.settings) {
+        return refuse(Exit::Configuration, &sentence);
+    }
     let settings = match for_driver(&loaded.settings) {
         Ok(settings) => settings,
         Err(sentence) => return refuse(Exit::Configuration, &sentence),
@@ -125,8 +128,18 @@ fn for_driver(settings: &Settings) -> Result<io_tokio::Settings, String> {
         max_cnxns: settings.listen.total_max,
         tcp_keepalive: settings.listen.keep_alive,
         fsync_warning_ms: settings.fsync_warning_ms,
-        peers: None,
+        peers: settings.peers.clone(),
     })
+}
+
+/// Why a server does not start as part of an ensemble: this build cannot be one, and alone in its place it would
+/// diverge from the others.
+fn no_ensemble_yet(settings: &Settings) -> Option<String> {
+    let voters = settings.core.ensemble.as_ref()?.voters().count();
+    Some(format!(
+        "not started: {voters} participants ask for ensemble mode, which is not part of this build. \
+         A standalone server in its place would diverge from the others"
+    ))
 }
 
 /// All addresses are those of both families, where the machine has both.

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod launch;
 pub mod markdown;
 mod nearest;
+mod quorum;
 pub mod settings;
 pub mod sources;
 pub mod telemetry;
