@@ -49,6 +49,15 @@ impl QuorumDraft {
         Ok(())
     }
 
+    /// A line with several addresses where that is not allowed. The key that allows it may come after it.
+    fn forbidden_addresses(&self) -> Option<Broken> {
+        let mut servers = self.lines.iter().filter(|(key, _)| key.starts_with("server."));
+        servers.find_map(|(key, value)| {
+            let wrong = Member::parse(value, self.multi_address).err()?;
+            Some((Some(key.clone()), error(wrong.text)))
+        })
+    }
+
     /// The line of the only server.
     pub(crate) fn only_member(&self) -> Option<&Member> {
         match &self.members[..] {
@@ -73,6 +82,9 @@ fn error(text: impl Into<String>) -> Fault {
 impl Draft {
     /// Decides whether the server runs alone, as Java does. An ensemble goes into the settings.
     pub(crate) fn settle_mode(&mut self, read: ReadFile<'_>, broken: &mut Vec<Broken>) {
+        if let Some(wrong) = self.quorum.forbidden_addresses() {
+            return broken.push(wrong);
+        }
         let members = &self.quorum.members;
         let observers = members.iter().filter(|(_, _, member)| member.observer).count();
         let voters = members.len() - observers;
@@ -157,8 +169,10 @@ impl Draft {
         let voters = ensemble.voters().count();
         let observers = ensemble.members.len() - voters;
         let text = format!(
-            "this is server {sid}, {}, of an ensemble of {voters} voters and {observers} observers",
-            role(own.observer).to_ascii_lowercase()
+            "this is server {sid}, {}, of an ensemble of {} and {}",
+            role(own.observer).to_ascii_lowercase(),
+            counted(voters, "voter"),
+            counted(observers, "observer")
         );
         broken.push((key, Fault::Note(text)));
 
@@ -208,6 +222,10 @@ fn agree(file: &HostPort, line: &HostPort) -> bool {
         _ => true,
     };
     file.port == line.port && (file.is_wildcard() || same_host)
+}
+
+fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn role(observer: bool) -> &'static str {

@@ -53,7 +53,7 @@ fn an_ensemble_is_checked_and_not_yet_started() {
     let (code, out, _) = run(zoetrope().args(["config", "check"]).arg(&file));
     assert_eq!(code, Some(0), "{out}");
     assert!(
-        out.contains("this is server 1, participant, of an ensemble of 2 voters and 1 observers")
+        out.contains("this is server 1, participant, of an ensemble of 2 voters and 1 observer")
     );
     let (code, _, err) = run(zoetrope().arg("server").arg(&file));
     assert_eq!(code, Some(2), "{err}");

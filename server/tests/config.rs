@@ -132,6 +132,7 @@ fn the_only_server_may_name_the_client_port() {
         ("server.1=a:1:2:participant;b:2183", Some("b"), 2183),
         ("server.1=[::1]:1:2;[::1]:2184", Some("::1"), 2184),
         ("server.1=a:1:2;0.0.0.0:2185", None, 2185),
+        ("server.1=a:1:2|a2:1:2;2186\nmultiAddress.enabled=true", None, 2186),
     ] {
         let loaded = load(&sources(&format!("dataDir=/d\n{line}")), &no_file);
         assert_eq!(loaded.refuses(true).count(), 0, "{line}");
@@ -153,6 +154,7 @@ fn a_malformed_server_is_refused() {
         "server.x=a:1:2",
         "server.-1=a:1:2",
         "server.1=a:1:1",
+        "server.1=a:1:2|b:1:2",
         "server.1=a:1:2:observer",
         "server.1=a:1:2\nserver.2=a:1:2:observer",
     ] {
