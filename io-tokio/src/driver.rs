@@ -8,10 +8,13 @@
 use crate::clock::Clock;
 use crate::conn::{
     ConnIo, FAREWELL, HTTP_ANSWER, Opening, TLS_ANSWER, finish_writing, opening_of, whole_frames,
+    write_some,
 };
 use crate::data_dir::DataDirs;
 use crate::disk::{DeviceOp, Disk, DiskDone, ThreadDisk};
+use crate::peers::Peers;
 use crate::settings::{RunError, Settings};
+use crate::sockets::{self, BACKLOG};
 use crate::words::{DriverFigures, Observer, View, Words};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +22,7 @@ use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf};
+use tokio::io::{AsyncRead, ReadBuf, ReadHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -91,7 +94,11 @@ pub async fn run_on(
     let clock = Clock::start();
     let server = Server::new(settings.core.clone(), settings.seed, clock.now(), storage.listing);
     let listener = match settings.client_addr {
-        Some(addr) => Some(listen(&settings, addr).await?),
+        Some(addr) => {
+            let backlog = settings.backlog.unwrap_or(BACKLOG);
+            let listener = sockets::listen(addr, settings.tcp_keepalive, backlog).await;
+            Some(listener.map_err(|error| RunError::Listen { addr, error })?)
+        }
         None => None,
     };
     let client_addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -120,7 +127,12 @@ pub async fn run_on(
     if let Some(addr) = client_addr {
         shared.core.borrow_mut().observer.listening(addr);
     }
-    let outcome = drive(&shared, storage.done, shutdown).await;
+    let peers = shared.links();
+    let outcome = tokio::select! {
+        biased;
+        error = port_failure(peers.as_ref()) => Err(error),
+        outcome = drive(&shared, peers.as_ref(), storage.done, shutdown) => outcome,
+    };
     if let Some(accepting) = accepting {
         accepting.abort();
     }
@@ -137,6 +149,28 @@ struct Shared {
     scratch: RefCell<Vec<u8>>,
     /// Something came in: effects have to be collected.
     wake: Notify,
+}
+
+impl Shared {
+    /// Links to other servers, unless this one stands alone.
+    fn links(self: &Rc<Self>) -> Option<Peers> {
+        let settings = self.core.borrow().settings.peers.clone()?;
+        let shared = self.clone();
+        let sink = move |input: &Input<'_>| {
+            let mut core = shared.core.borrow_mut();
+            let now = core.clock.now();
+            core.server.input(now, input);
+            shared.wake.notify_one();
+        };
+        Some(Peers::start(settings, Box::new(sink)))
+    }
+}
+
+async fn port_failure(peers: Option<&Peers>) -> RunError {
+    match peers {
+        Some(peers) => peers.failed().await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Core {
@@ -156,29 +190,6 @@ struct Core {
     settings: Settings,
     clock: Clock,
 }
-
-async fn listen(settings: &Settings, addr: SocketAddr) -> Result<TcpListener, RunError> {
-    let cannot = |error| RunError::Listen { addr, error };
-    #[cfg(not(madsim))]
-    {
-        use tokio::net::TcpSocket;
-        let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-        let socket = socket.map_err(cannot)?;
-        socket.set_reuseaddr(true).map_err(cannot)?;
-        socket.set_keepalive(settings.tcp_keepalive).map_err(cannot)?;
-        socket.bind(addr).map_err(cannot)?;
-        socket.listen(settings.backlog.unwrap_or(BACKLOG)).map_err(cannot)
-    }
-    #[cfg(madsim)]
-    {
-        let _ = settings;
-        TcpListener::bind(addr).await.map_err(cannot)
-    }
-}
-
-/// Connections that may wait to be accepted. Java's 50 loses some when a whole fleet reconnects at once.
-#[cfg(not(madsim))]
-const BACKLOG: u32 = 1024;
 
 async fn accept(shared: Rc<Shared>, listener: TcpListener) {
     loop {
@@ -335,7 +346,7 @@ fn on_bytes(shared: &Shared, id: ConnId, bytes: &[u8], intake: &mut Intake) -> O
             Err(last) => return Some(End::Answer(last)),
         }
     }
-    let (whole, wrong) = whole_frames(bytes, core.settings.core.limits.frame_max);
+    let (whole, wrong) = whole_frames(bytes, 0..=i64::from(core.settings.core.limits.frame_max));
     if whole > 0 {
         let now = core.clock.now();
         core.server.input(now, &Input::Requests { conn: id, bytes: &bytes[..whole] });
@@ -371,7 +382,7 @@ async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
         while at < bytes.len() {
             // Small pieces, so that the core learns of every bit of credit.
             let piece = &bytes[at..bytes.len().min(at + READ_AT_ONCE)];
-            let outcome = writer.write(piece).await;
+            let outcome = write_some(&mut writer, piece).await;
             let mut core = shared.core.borrow_mut();
             let Some(conn) = core.conns.get_mut(&id) else { return };
             match outcome {
@@ -561,7 +572,7 @@ impl Core {
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 /// Collects the effects of what came in, and carries them out.
-fn turn(shared: &Rc<Shared>) {
+fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
     let mut core = shared.core.borrow_mut();
     let now = core.clock.now();
     let Core { server, conns, timers, disk, path, observer, .. } = &mut *core;
@@ -608,12 +619,15 @@ fn turn(shared: &Rc<Shared>) {
                 observer.milestone(milestone, &turn);
             }
             Effect::Halt => halted = turn.halted().map(str::to_owned),
-            // Nobody answers on a link of a server that stands alone.
             Effect::SendPeer { .. }
             | Effect::Connect { .. }
             | Effect::Disconnect { .. }
             | Effect::PausePeer { .. }
-            | Effect::ResumePeer { .. } => {}
+            | Effect::ResumePeer { .. } => {
+                if let Some(peers) = peers {
+                    peers.take(effect, |span| turn.bytes(span));
+                }
+            }
         }
     }
     if !ops.is_empty() {
@@ -631,6 +645,10 @@ fn turn(shared: &Rc<Shared>) {
     }
     for id in closed {
         core.let_go(id, &[]);
+    }
+    drop(core);
+    if let Some(peers) = peers {
+        peers.flush();
     }
 }
 
@@ -676,12 +694,13 @@ fn set_paused(conns: &mut HashMap<ConnId, ConnIo>, id: ConnId, paused: bool) {
 
 async fn drive(
     shared: &Rc<Shared>,
+    peers: Option<&Peers>,
     mut done: UnboundedReceiver<DiskDone>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     tokio::pin!(shutdown);
     loop {
-        turn(shared);
+        turn(shared, peers);
         let (halted, next) = {
             let core = shared.core.borrow();
             let next = core.timers.values().min().map(|at| core.clock.at(*at));
@@ -701,7 +720,7 @@ async fn drive(
             () = &mut shutdown => {
                 let now = shared.core.borrow().clock.now();
                 shared.core.borrow_mut().server.input(now, &Input::Command(Command::Drain));
-                turn(shared);
+                turn(shared, peers);
                 return Ok(());
             }
             answer = done.recv() => {

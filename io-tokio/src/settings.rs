@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use zoetrope_core::Config;
+use zoetrope_core::{Config, Ensemble, Sid};
 
 /// Settings of a run.
 #[derive(Clone, Debug)]
@@ -29,6 +29,28 @@ pub struct Settings {
     pub tcp_keepalive: bool,
     /// `fsync.warningthresholdms`.
     pub fsync_warning_ms: u64,
+    /// The ensemble's part; `None`: this server stands alone.
+    pub peers: Option<PeerSettings>,
+}
+
+/// Settings of the links to other servers.
+#[derive(Clone, Debug)]
+pub struct PeerSettings {
+    /// `myid`.
+    pub sid: Sid,
+    /// Who belongs to the ensemble, this server included.
+    pub ensemble: Ensemble,
+    /// `quorumListenOnAllIPs`.
+    pub listen_on_all: bool,
+    /// `zookeeper.cnxTimeout`.
+    pub connect_timeout_ms: u64,
+    /// `zookeeper.quorumCnxnTimeoutMs`, or tickTime × syncLimit: how long a server that connects may take to say who
+    /// it is.
+    pub handshake_timeout_ms: u64,
+    /// `zookeeper.electionPortBindRetry`; 0 is no limit.
+    pub bind_retries: u32,
+    /// `zookeeper.tcpKeepAlive`.
+    pub tcp_keepalive: bool,
 }
 
 /// Why a run ended, for a person.
@@ -48,6 +70,19 @@ pub enum RunError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// A port for other servers cannot be opened.
+    #[error(
+        "cannot listen on {addr}, the {port} port: {error}. Is another server running there? Other servers would never \
+         reach this one"
+    )]
+    PeerPort {
+        /// Which of the two.
+        port: &'static str,
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The core stopped for good.
     #[error("{0}")]
     Halted(String),
@@ -60,6 +95,7 @@ impl RunError {
             Self::Configuration(_) => 2,
             Self::DataDir(_) => 3,
             Self::Listen { .. } | Self::Halted(_) => 1,
+            Self::PeerPort { .. } => 14,
         }
     }
 }

@@ -110,6 +110,7 @@ async fn serve(files: Files) -> Result<(), RunError> {
         max_cnxns: 0,
         tcp_keepalive: false,
         fsync_warning_ms: 1000,
+        peers: None,
     };
     let listed = |(path, bytes): (&PathBuf, &Vec<u8>)| {
         let name = path.display().to_string();
@@ -130,6 +131,8 @@ async fn send(stream: &mut TcpStream, parts: &[&[u8]]) {
     let mut frame = (body.len() as u32).to_be_bytes().to_vec();
     frame.extend(body);
     stream.write_all(&frame).await.unwrap();
+    // madsim sends nothing before.
+    stream.flush().await.unwrap();
 }
 
 async fn receive(stream: &mut TcpStream) -> Vec<u8> {

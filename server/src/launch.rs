@@ -84,6 +84,7 @@ fn run(settings: io_tokio::Settings, all: &Settings, newcomer: bool) -> Exit {
                     io_tokio::RunError::Listen { .. } | io_tokio::RunError::Halted(_) => {
                         Exit::Failure
                     }
+                    io_tokio::RunError::PeerPort { .. } => Exit::PeerPort,
                 };
                 (exit, error.to_string())
             }),
@@ -125,6 +126,7 @@ fn for_driver(settings: &Settings) -> Result<io_tokio::Settings, String> {
         max_cnxns: settings.listen.total_max,
         tcp_keepalive: settings.listen.keep_alive,
         fsync_warning_ms: settings.fsync_warning_ms,
+        peers: None,
     })
 }
 
