@@ -95,10 +95,12 @@ async fn attempt(
             Ok(Err(why)) => why,
             Err(_) => format!("no answer from {shown} within {} ms", limit.as_millis()),
         };
-        match links.poked_again(sid, link, number) {
-            None => return,
-            Some(None) => break failure,
-            Some(again) => at = again,
+        if !links.is_current(sid, link, number) {
+            return;
+        }
+        at = links.poked(sid, link);
+        if at.is_none() {
+            break failure;
         }
     };
     let port = port_name(link);
@@ -143,12 +145,10 @@ impl Links {
         state.attempts.get(&key(sid, link)).is_some_and(|attempt| attempt.number == number)
     }
 
-    /// Where the other server wants to be called, if it has said so meanwhile; `None` when the attempt is over.
-    #[allow(clippy::option_option)]
-    fn poked_again(&self, sid: Sid, link: Link, number: u64) -> Option<Option<Vec<HostPort>>> {
+    /// Where the other server wants to be called, if it has said so since the attempt began.
+    fn poked(&self, sid: Sid, link: Link) -> Option<Vec<HostPort>> {
         let mut state = self.state.borrow_mut();
-        let attempt = state.attempts.get_mut(&key(sid, link));
-        attempt.filter(|attempt| attempt.number == number).map(|attempt| attempt.poked.take())
+        state.attempts.get_mut(&key(sid, link))?.poked.take()
     }
 
     fn configured(&self, sid: Sid, link: Link) -> Vec<HostPort> {
