@@ -578,9 +578,7 @@ fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
     let Core { server, conns, timers, disk, path, observer, .. } = &mut *core;
     let turn = server.effects(now);
     let mut ops = Vec::new();
-    let mut sent: Vec<(ConnId, u64)> = Vec::new();
-    let mut gone: Vec<ConnId> = Vec::new();
-    let mut closed: Vec<ConnId> = Vec::new();
+    let mut news = ClientNews::default();
     let (mut serving, mut halted) = (false, None);
     for effect in turn.effects() {
         match *effect {
@@ -597,20 +595,13 @@ fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
             | Effect::Remove { .. } => ops.extend(device_op(effect, &turn, path)),
             Effect::Reply { conn: id } => {
                 let Some(conn) = conns.get_mut(&id) else { continue };
-                let was_empty = conn.backlog.is_empty();
-                match conn.send(turn.reply(id)) {
-                    Ok(false) => sent.push((id, conn.taken)),
-                    Ok(true) => {
-                        if was_empty && conn.writer.is_some() {
-                            spawn_local(write_backlog(shared.clone(), id));
-                        }
-                    }
-                    Err(_) => gone.push(id),
+                if news.reply(id, conn, turn.reply(id)) {
+                    spawn_local(write_backlog(shared.clone(), id));
                 }
             }
             Effect::Pause { conn } => set_paused(conns, conn, true),
             Effect::Resume { conn } => set_paused(conns, conn, false),
-            Effect::Close { conn } => closed.push(conn),
+            Effect::Close { conn } => news.closed.push(conn),
             Effect::SetTimer { id, at } => {
                 timers.insert(id, at);
             }
@@ -637,18 +628,44 @@ fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
         core.serving_since = Some(now.mono);
     }
     core.halted = core.halted.take().or(halted);
-    for (conn, upto) in sent {
-        core.server.input(now, &Input::Sent { conn, upto });
-    }
-    for id in gone {
-        core.forget(id);
-    }
-    for id in closed {
-        core.let_go(id, &[]);
-    }
+    news.settle(&mut core);
     drop(core);
     if let Some(peers) = peers {
         peers.flush();
+    }
+}
+
+/// What a turn did to clients, told when it is over.
+#[derive(Default)]
+struct ClientNews {
+    sent: Vec<(ConnId, u64)>,
+    gone: Vec<ConnId>,
+    closed: Vec<ConnId>,
+}
+
+impl ClientNews {
+    /// Sends a reply; true when a task has to wait for the socket to take the rest.
+    fn reply(&mut self, id: ConnId, conn: &mut ConnIo, bytes: &[u8]) -> bool {
+        let was_empty = conn.backlog.is_empty();
+        match conn.send(bytes) {
+            Ok(true) => return was_empty && conn.writer.is_some(),
+            Ok(false) => self.sent.push((id, conn.taken)),
+            Err(_) => self.gone.push(id),
+        }
+        false
+    }
+
+    fn settle(self, core: &mut Core) {
+        let now = core.clock.now();
+        for (conn, upto) in self.sent {
+            core.server.input(now, &Input::Sent { conn, upto });
+        }
+        for id in self.gone {
+            core.forget(id);
+        }
+        for id in self.closed {
+            core.let_go(id, &[]);
+        }
     }
 }
 

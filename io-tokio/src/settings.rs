@@ -44,8 +44,8 @@ pub struct PeerSettings {
     pub listen_on_all: bool,
     /// `zookeeper.cnxTimeout`.
     pub connect_timeout_ms: u64,
-    /// `zookeeper.quorumCnxnTimeoutMs`, or tickTime × syncLimit: how long a server that connects may take to say who
-    /// it is.
+    /// `zookeeper.quorumCnxnTimeoutMs`, or tickTime × syncLimit: how long a server that connects
+    /// may take to say who it is.
     pub handshake_timeout_ms: u64,
     /// `zookeeper.electionPortBindRetry`; 0 is no limit.
     pub bind_retries: u32,
@@ -72,8 +72,8 @@ pub enum RunError {
     },
     /// A port for other servers cannot be opened.
     #[error(
-        "cannot listen on {addr}, the {port} port: {error}. Is another server running there? Other servers would never \
-         reach this one"
+        "cannot listen on {addr}, the {port} port: {error}. Is another server running there? Other \
+         servers would never reach this one"
     )]
     PeerPort {
         /// Which of the two.

@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpStream};
 
-/// Connections that may wait to be accepted. Java's 50 loses some when a whole fleet reconnects at once.
+/// Connections that may wait to be accepted. Java's 50 loses some when a whole fleet reconnects at
+/// once.
 pub(crate) const BACKLOG: u32 = 1024;
 
 /// Opens a port. Accepted sockets inherit `keepalive`.

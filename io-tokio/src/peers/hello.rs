@@ -1,4 +1,5 @@
-//! What the connecting side of an election link says first (quorum protocol §3.1). Nobody answers it.
+//! What the connecting side of an election link says first (quorum protocol §3.1). Nobody
+//! answers it.
 
 use zoetrope_core::{HostPort, Sid};
 

@@ -86,8 +86,8 @@ async fn attempt(
             Ok(Ok(Outcome::Poked)) => {
                 sleep(limit).await;
                 format!(
-                    "it has heard us at {shown}, but did not call back within {} ms. Can it reach the election \
-                     address that server {} has in the configuration?",
+                    "it has heard us at {shown}, but did not call back within {} ms. Can it reach \
+                     the election address that server {} has in the configuration?",
                     limit.as_millis(),
                     links.settings.sid
                 )
@@ -189,19 +189,19 @@ impl Links {
         Ok(if sid > mine { Outcome::Poked } else { Outcome::Linked(stream) })
     }
 
-    /// Decides who keeps a connection that was accepted on the election port; why not, if it is nobody's.
+    /// Decides who keeps a connection accepted on the election port; an error: nobody.
     fn meet(self: &Rc<Self>, hello: Hello, rest: &[u8], stream: TcpStream) -> Result<(), String> {
         let Hello { sid, addresses } = hello;
         if sid == self.settings.sid {
             return Err(format!(
-                "calls itself server {sid}, which is this one. Two servers have the same myid, or one has a wrong \
-                 address in the configuration"
+                "calls itself server {sid}, which is this one. Two servers have the same myid, or \
+                 one has a wrong address in the configuration"
             ));
         }
         if !self.settings.ensemble.members.contains_key(&sid) {
             return Err(format!(
-                "calls itself server {sid}, which is not in this server's configuration: compare the server.N lines \
-                 and its myid"
+                "calls itself server {sid}, which is not in this server's configuration: compare \
+                 the server.N lines and its myid"
             ));
         }
         match sid.cmp(&self.settings.sid) {

@@ -1,8 +1,9 @@
-//! Links to the other servers of the ensemble: who calls whom (quorum protocol §3), and bytes in and out. Decodes the
-//! election handshake and lengths only; what a link is good for is decided in the core.
+//! Links to the other servers of the ensemble: who calls whom (quorum protocol §3), and bytes in
+//! and out. Decodes the election handshake and lengths only; what a link is good for is decided in
+//! the core.
 //!
-//! Everything runs on the driver's thread. A link that does not take its bytes keeps them in its own backlog and has a
-//! task of its own that waits, so it holds up nobody else.
+//! Everything runs on the driver's thread. A link that does not take its bytes keeps them in its
+//! own backlog and has a task of its own that waits, so it holds up nobody else.
 
 mod complaints;
 mod hello;
@@ -27,7 +28,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 use zoetrope_core::{ChanId, Effect, HostPort, Input, Link, Sid, Span};
 
-/// Is told what happens on links. Never called from inside a method of [`Peers`] but [`Peers::flush`].
+/// Is told what happens on links. Of all methods of [`Peers`] only [`Peers::flush`] calls it.
 pub(crate) type Sink = Box<dyn Fn(&Input<'_>)>;
 
 /// The links of this server; dropped, they all end.
@@ -59,7 +60,7 @@ impl Peers {
         Self { links, ports, failed: RefCell::new(failed) }
     }
 
-    /// Carries out an effect. Bytes wait for [`Peers::flush`], so that a turn makes one write of them.
+    /// Carries out an effect. Bytes wait for [`Peers::flush`], so that a turn is one write.
     pub(crate) fn take<'a>(&self, effect: &Effect, bytes: impl Fn(Span) -> &'a [u8]) {
         match *effect {
             Effect::SendPeer { chan, bytes: span } => self.links.queue(chan, bytes(span)),

@@ -30,8 +30,8 @@ pub(super) async fn serve_port(links: Rc<Links>, link: Link, address: HostPort) 
                 links.complain(
                     &format!("bind {addr}"),
                     &format!(
-                        "cannot listen on {addr}, the {port} port: {error}. Is another server running there? \
-                         Trying again every second"
+                        "cannot listen on {addr}, the {port} port: {error}. Is another server \
+                         running there? Trying again every second"
                     ),
                 );
                 sleep(BIND_PAUSE).await;
@@ -43,7 +43,8 @@ pub(super) async fn serve_port(links: Rc<Links>, link: Link, address: HostPort) 
     std::future::pending().await
 }
 
-/// Every local address that the name stands for; all addresses if there is none, or if that is wanted.
+/// Every local address that the name stands for; all addresses if there is none, or if that is
+/// wanted.
 async fn bind(
     links: &Links,
     link: Link,
@@ -55,7 +56,7 @@ async fn bind(
         return Ok(vec![bind_all(links, *port).await?]);
     }
     let mut listeners = Vec::new();
-    let mut why = match lookup_host((host.as_str(), *port)).await {
+    let why = match lookup_host((host.as_str(), *port)).await {
         Ok(found) => {
             let mut why = format!("{host} has no address");
             for addr in found {
@@ -73,9 +74,11 @@ async fn bind(
     };
     if listeners.is_empty() {
         if !std::mem::replace(told, true) {
-            why.push_str(". If that is not what you want, correct this server's own line in the configuration");
             let name = super::port_name(link);
-            tracing::warn!("listening on all addresses, {name} port {port}: {why}");
+            tracing::warn!(
+                "listening on all addresses, {name} port {port}: {why}. If that is not what you \
+                 want, correct this server's own line in the configuration"
+            );
         }
         listeners.push(bind_all(links, *port).await?);
     }
