@@ -22,23 +22,44 @@ pub(super) fn place(address: &PeerAddress, link: Link) -> HostPort {
     HostPort { host: address.host.clone(), port }
 }
 
-/// Hears out who has connected to the election port.
-pub(super) async fn greet(links: Rc<Links>, mut stream: TcpStream, from: SocketAddr) {
+/// Connections from one address that may be silent at once. Whoever opens more hurts only those at
+/// its own address.
+const SILENT_MAX: u32 = 32;
+
+/// Why a connection to the election port was not kept: a name for that, and what it did.
+type Refusal = (&'static str, String);
+
+/// Receives who has connected to the election port.
+pub(super) async fn receive(links: Rc<Links>, stream: TcpStream, from: SocketAddr) {
+    let addr = from.ip();
+    let outcome = match links.count_in(addr) {
+        true => {
+            let outcome = greet(&links, stream, from).await;
+            links.count_out(addr);
+            outcome
+        }
+        false => {
+            Err(("crowd", format!("has {SILENT_MAX} connections that do not say who they are")))
+        }
+    };
+    if let Err((kind, what)) = outcome {
+        let text = format!("{addr} {what}. Its connection to the election port is closed");
+        links.complain(&format!("{addr} {kind}"), &text);
+    }
+}
+
+/// Hears it out.
+async fn greet(links: &Rc<Links>, mut stream: TcpStream, from: SocketAddr) -> Result<(), Refusal> {
     let limit = links.settings.handshake_timeout_ms;
-    let refused = match timeout(Duration::from_millis(limit), read_hello(&mut stream)).await {
-        Ok(Ok(Some((hello, rest)))) => match links.meet(hello, &rest, stream) {
-            Ok(()) => return,
-            Err(why) => why,
-        },
+    match timeout(Duration::from_millis(limit), read_hello(&mut stream)).await {
+        Ok(Ok(Some((hello, rest)))) => links.meet(hello, &rest, stream),
         Ok(Ok(None)) => {
             tracing::debug!("{from} connected to the election port and closed without a word");
-            return;
+            Ok(())
         }
-        Ok(Err(what)) => what,
-        Err(_) => format!("did not say who it is within {limit} ms"),
-    };
-    let text = format!("{} {refused}. Its connection to the election port is closed", from.ip());
-    links.complain(&format!("greet {}", from.ip()), &text);
+        Ok(Err(what)) => Err(("garbled", what)),
+        Err(_) => Err(("silent", format!("did not say who it is within {limit} ms"))),
+    }
 }
 
 /// The hello, and what came behind it. `None`: it closed without a word.
@@ -190,19 +211,21 @@ impl Links {
     }
 
     /// Decides who keeps a connection accepted on the election port; an error: nobody.
-    fn meet(self: &Rc<Self>, hello: Hello, rest: &[u8], stream: TcpStream) -> Result<(), String> {
+    fn meet(self: &Rc<Self>, hello: Hello, rest: &[u8], stream: TcpStream) -> Result<(), Refusal> {
         let Hello { sid, addresses } = hello;
         if sid == self.settings.sid {
-            return Err(format!(
+            let what = format!(
                 "calls itself server {sid}, which is this one. Two servers have the same myid, or \
                  one has a wrong address in the configuration"
-            ));
+            );
+            return Err(("double", what));
         }
         if !self.settings.ensemble.members.contains_key(&sid) {
-            return Err(format!(
+            let what = format!(
                 "calls itself server {sid}, which is not in this server's configuration: compare \
                  the server.N lines and its myid"
-            ));
+            );
+            return Err(("stranger", what));
         }
         match sid.cmp(&self.settings.sid) {
             Ordering::Less => {
@@ -212,6 +235,24 @@ impl Links {
             _ => self.install(Some(sid), Link::Election, stream, rest),
         }
         Ok(())
+    }
+
+    fn count_in(&self, addr: IpAddr) -> bool {
+        let mut state = self.state.borrow_mut();
+        let silent = state.greeting.entry(addr).or_default();
+        let admitted = *silent < SILENT_MAX;
+        *silent += u32::from(admitted);
+        admitted
+    }
+
+    fn count_out(&self, addr: IpAddr) {
+        let mut state = self.state.borrow_mut();
+        if let Some(silent) = state.greeting.get_mut(&addr) {
+            *silent -= 1;
+            if *silent == 0 {
+                state.greeting.remove(&addr);
+            }
+        }
     }
 
     fn call_back(self: &Rc<Self>, sid: Sid, addresses: Vec<HostPort>) {

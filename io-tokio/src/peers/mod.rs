@@ -19,7 +19,7 @@ use complaints::Complaints;
 use hello::Hello;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
@@ -92,6 +92,7 @@ impl Drop for Peers {
     fn drop(&mut self) {
         self.ports.iter().for_each(JoinHandle::abort);
         let mut state = self.links.state.borrow_mut();
+        state.over = true;
         state.attempts.clear();
         state.known.clear();
         std::mem::take(&mut state.chans).into_values().for_each(LinkIo::end);
@@ -121,6 +122,10 @@ struct State {
     attempts: BTreeMap<Key, Attempt>,
     /// Links that were given bytes in this turn.
     given: BTreeSet<ChanId>,
+    /// Connections from each address that have not said yet who they are.
+    greeting: BTreeMap<IpAddr, u32>,
+    /// Handshakes that end now are too late.
+    over: bool,
 }
 
 /// Which server, and whether it is the quorum link.
@@ -193,13 +198,16 @@ impl Links {
         match link {
             Link::Quorum => self.install(None, link, stream, &[]),
             Link::Election => {
-                spawn_local(meet::greet(self.clone(), stream, from));
+                spawn_local(meet::receive(self.clone(), stream, from));
             }
         }
     }
 
     /// A link is up; `rest` is what it brought already. The one there was to that server goes down.
     fn install(self: &Rc<Self>, sid: Option<Sid>, link: Link, stream: TcpStream, rest: &[u8]) {
+        if self.state.borrow().over {
+            return;
+        }
         let Ok(addr) = stream.peer_addr() else {
             // It died since; whoever opened it must not wait for ever.
             if let Some(sid) = sid {

@@ -443,6 +443,32 @@ async fn half_a_handshake_blocks_nobody_and_ends() {
 }
 
 #[tokio::test]
+async fn a_crowd_of_silent_connections_keeps_only_its_own_address_out() {
+    here(async {
+        let ensemble = ensemble(&[1, 2]);
+        let one = Host::start(1, &ensemble);
+        let HostPort { host, port } = votes(&ensemble, 1);
+        drop(call(&votes(&ensemble, 1)).await);
+        let mut crowd = Vec::new();
+        for _ in 0..40 {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+            crowd.push(socket.connect(format!("{host}:{port}").parse().unwrap()).await.unwrap());
+        }
+        let last = timeout(Duration::from_millis(500), rest_of(crowd.pop().unwrap())).await;
+        assert_eq!(last.expect("it is one too many"), []);
+        let mut first = crowd.swap_remove(0);
+        let silent = timeout(Duration::from_millis(50), first.read_u8()).await;
+        assert!(silent.is_err(), "it has time to speak");
+        let _whole = call_as(2, &votes(&ensemble, 2), &votes(&ensemble, 1)).await;
+        one.up(0).await;
+        sleep(Duration::from_millis(1200)).await;
+        assert!(one.peers.links.state.borrow().greeting.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn strangers_and_doubles_are_refused() {
     here(async {
         let ensemble = ensemble(&[1, 2]);
@@ -452,9 +478,11 @@ async fn strangers_and_doubles_are_refused() {
             assert_eq!(rest_of(stranger).await, [], "{sid}");
         }
         assert_eq!(one.told(), []);
-        // One line for all: they come from one address within 30 s.
-        let told = one.peers.links.complaints.borrow_mut().line("greet 127.0.0.1", "");
-        assert_eq!(told, None);
+        // One line for all strangers: they come from one address within 30 s.
+        for kind in ["stranger", "double"] {
+            let key = format!("127.0.0.1 {kind}");
+            assert_eq!(one.peers.links.complaints.borrow_mut().line(&key, ""), None);
+        }
     })
     .await;
 }
@@ -483,8 +511,11 @@ async fn who_cannot_be_reached_is_reported() {
         three.connect(4, Link::Election);
         let (poked, hello) = accept_hello(&deaf).await;
         assert_eq!((hello.sid, rest_of(poked).await), (Sid(3), vec![]));
+        three.connect(4, Link::Election);
+        let again = timeout(Duration::from_millis(100), deaf.accept()).await;
+        assert!(again.is_err(), "one attempt at a time");
         three.told.borrow_mut().clear();
-        sleep(Duration::from_millis(1000)).await;
+        sleep(Duration::from_millis(900)).await;
         assert_eq!(three.told(), [], "it may still call");
         three.hears(Told::Unreachable(4, Link::Election)).await;
         // And again, once somebody is there.
@@ -734,7 +765,12 @@ async fn dropped_links_end() {
         let votes_of_two = call_as(2, &votes(&ensemble, 2), &votes(&ensemble, 1)).await;
         one.up(0).await;
         let list = one.told.clone();
+        let mut late = call(&votes(&ensemble, 1)).await;
+        late.write_all(&2i64.to_be_bytes()[..7]).await.unwrap();
+        sleep(Duration::from_millis(50)).await;
         drop(one);
+        late.write_all(&[2]).await.unwrap();
+        assert_eq!(rest_of(late).await, []);
         assert_eq!(rest_of(votes_of_two).await, []);
         assert_eq!(list.borrow().len(), 1);
         let HostPort { host, port } = votes(&ensemble, 1);
