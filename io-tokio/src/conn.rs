@@ -140,6 +140,25 @@ pub(crate) const FAREWELL: std::time::Duration = std::time::Duration::from_secs(
 mod tests {
     use super::*;
 
+    #[cfg(not(madsim))]
+    #[tokio::test]
+    async fn bytes_do_not_overtake_a_backlog() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let (_reader, writer) = tokio::io::split(TcpStream::connect(peer).await.unwrap());
+        let mut conn = ConnIo {
+            peer,
+            writer: Some(writer),
+            backlog: vec![1],
+            taken: 0,
+            paused: false,
+            closing: false,
+            changed: Rc::default(),
+        };
+        assert!(conn.send(&[2]).unwrap());
+        assert_eq!((conn.backlog.as_slice(), conn.taken), (&[1, 2][..], 0));
+    }
+
     #[test]
     fn frames_are_cut_whole() {
         let bytes = [0, 0, 0, 1, 9, 0, 0, 0, 2, 8, 8, 0, 0, 0, 3, 7];

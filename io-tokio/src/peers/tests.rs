@@ -646,6 +646,41 @@ async fn disconnect_sends_what_was_given_and_reports_nothing() {
 }
 
 #[tokio::test]
+async fn a_quick_reader_sees_the_end_at_once() {
+    here(async {
+        let ensemble = ensemble(&[1, 2]);
+        let one = Host::start(1, &ensemble);
+        let quick = call(&meet::place(address(&ensemble, 1), Link::Quorum)).await;
+        let chan = one.up(0).await.1;
+        one.send(chan, b"the end");
+        one.disconnect(chan);
+        one.peers.flush();
+        let rest = timeout(Duration::from_secs(1), rest_of(quick)).await;
+        assert_eq!(rest.expect("it need not close first"), b"the end");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_replaced_is_not_written_to_any_more() {
+    here(async {
+        let ensemble = ensemble(&[1, 2]);
+        let one = Host::start(1, &ensemble);
+        let mut old = slow_learner(&votes(&ensemble, 1)).await;
+        old.write_all(&encode_hello(Sid(2), &votes(&ensemble, 2))).await.unwrap();
+        let chan = one.up(0).await.1;
+        let bytes = vec![9; 12 << 20];
+        one.send(chan, &bytes);
+        one.peers.flush();
+        sleep(Duration::from_millis(50)).await;
+        let _new = call_as(2, &votes(&ensemble, 2), &votes(&ensemble, 1)).await;
+        one.up(1).await;
+        assert!(rest_of(old).await.len() < bytes.len());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_link_that_was_let_go_makes_room_for_another() {
     here(async {
         let ensemble = ensemble(&[1, 2]);
