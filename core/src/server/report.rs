@@ -45,6 +45,16 @@ impl Figures {
 }
 
 impl Server {
+    /// zxid of the last txn applied.
+    pub fn zxid_applied(&self) -> Zxid {
+        self.zxid_applied
+    }
+
+    /// Digest of the tree after it (storage §2.8).
+    pub fn tree_digest(&self) -> u64 {
+        self.tree.digest()
+    }
+
     /// The server at a glance.
     pub fn status(&self) -> Status {
         let figures = &self.figures;
