@@ -11,7 +11,7 @@ use zoetrope_core::wire::{
     TxnHeader, WatchMode, WatcherType, decode_txn,
 };
 use zoetrope_core::{ConnId, Phase, Server};
-use zoetrope_io_sim::Judge;
+use zoetrope_io_sim::{At, Judge};
 
 /// A request the server has heard and not answered.
 #[derive(Clone, Debug)]
@@ -479,7 +479,7 @@ impl Oracle {
 }
 
 impl Judge for Oracle {
-    fn appended(&mut self, now: u64, records: &[u8]) -> Result<(), String> {
+    fn appended(&mut self, at: At, records: &[u8]) -> Result<(), String> {
         let mut rest = records;
         while rest.len() > 12 {
             let len = u32::from_be_bytes([rest[8], rest[9], rest[10], rest[11]]) as usize;
@@ -505,7 +505,7 @@ impl Judge for Oracle {
                 self.conns.iter().find(|(_, conn)| by_client && asked(conn)).map(|(id, _)| *id);
             if matches!(txn, Txn::CloseSession { .. }) {
                 if origin.is_none() && header.cxid.0 == 0 {
-                    self.check_expiry(now, session)?;
+                    self.check_expiry(at.now, session)?;
                 }
                 self.ending.insert(session);
             }
@@ -514,14 +514,14 @@ impl Judge for Oracle {
         Ok(())
     }
 
-    fn opened(&mut self, id: ConnId) {
+    fn opened(&mut self, _at: At, id: ConnId) {
         let ip = ("ip".to_owned(), "127.0.0.1".to_owned());
         let ids = vec![ip];
         self.conns
             .insert(id, Conn { ids: ids.clone(), proven: ids, session: -1, ..Conn::default() });
     }
 
-    fn heard(&mut self, now: u64, id: ConnId, frame: &[u8]) -> Result<(), String> {
+    fn heard(&mut self, at: At, id: ConnId, frame: &[u8]) -> Result<(), String> {
         let stalled = self.stalled;
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
         if conn.session == -1 && conn.greeting.is_none() {
@@ -530,7 +530,7 @@ impl Judge for Oracle {
             return Ok(());
         }
         if let Some(lease) = self.leases.get_mut(&conn.session) {
-            lease.heard = now;
+            lease.heard = at.now;
             lease.stalled = stalled;
         }
         let Ok(header) = RequestHeader::decode(&mut Reader::new(frame)) else { return Ok(()) };
@@ -552,7 +552,7 @@ impl Judge for Oracle {
         Ok(())
     }
 
-    fn answered(&mut self, now: u64, replies: &[(ConnId, Vec<u8>)]) -> Result<(), String> {
+    fn answered(&mut self, at: At, replies: &[(ConnId, Vec<u8>)]) -> Result<(), String> {
         // Frames of one connection are in order; between connections the zxid is the order.
         let mut streams: Vec<(ConnId, VecDeque<&[u8]>)> =
             replies.iter().map(|(id, bytes)| (*id, frames(bytes))).collect();
@@ -566,22 +566,22 @@ impl Judge for Oracle {
             let Some((_, n)) = next.min() else { return Ok(()) };
             let (id, frames) = &mut streams[n];
             let (id, frame) = (*id, frames.pop_front().unwrap_or_default());
-            self.frame(now, id, frame)?;
+            self.frame(at.now, id, frame)?;
         }
     }
 
-    fn closed(&mut self, _now: u64, id: ConnId, _by_server: bool) -> Result<(), String> {
+    fn closed(&mut self, _at: At, id: ConnId, _by_server: bool) -> Result<(), String> {
         self.conns.remove(&id);
         Ok(())
     }
 
-    fn crashed(&mut self, _now: u64) {
+    fn crashed(&mut self, _at: At) {
         self.conns.clear();
         // What was asked for may or may not have been logged.
         self.ending.clear();
     }
 
-    fn serving(&mut self, now: u64, server: &Server) -> Result<(), String> {
+    fn serving(&mut self, at: At, server: &Server) -> Result<(), String> {
         let status = server.status();
         let zxid = status.zxid_applied.0;
         if zxid < self.model.zxid {
@@ -611,7 +611,7 @@ impl Judge for Oracle {
         let stalled = self.stalled;
         self.leases = server
             .sessions()
-            .map(|s| (s.session.0, Lease { timeout_ms: s.timeout_ms, heard: now, stalled }))
+            .map(|s| (s.session.0, Lease { timeout_ms: s.timeout_ms, heard: at.now, stalled }))
             .collect();
         if status.phase != Phase::Standalone || status.digest_mismatches > 0 {
             return Err(format!("after the restart: {status:?}"));
@@ -619,18 +619,18 @@ impl Judge for Oracle {
         Ok(())
     }
 
-    fn stalled(&mut self, _now: u64, us: u64) {
+    fn stalled(&mut self, _at: At, us: u64) {
         // What is shorter than a tick is not told from a slow turn, and clocks may run fast.
         if us > 2_120_000 {
             self.stalled += us;
         }
     }
 
-    fn passed(&mut self, now: u64, server: &Server) -> Result<(), String> {
+    fn passed(&mut self, at: At, server: &Server) -> Result<(), String> {
         const TICK_US: u64 = 2_000_000;
         for session in server.sessions() {
             let Some(lease) = self.leases.get(&session.session.0) else { continue };
-            let silent = now.saturating_sub(lease.heard);
+            let silent = at.now.saturating_sub(lease.heard);
             let stalled = self.stalled - lease.stalled;
             let most = lease.timeout_ms as u64 * 1060 + 3 * TICK_US + stalled + 6_000_000;
             if silent > most && !self.full && !self.ending.contains(&session.session.0) {
@@ -644,7 +644,7 @@ impl Judge for Oracle {
         Ok(())
     }
 
-    fn room(&mut self, full: bool) {
+    fn room(&mut self, _at: At, full: bool) {
         // Refusals may still be on their way when room returns, so they stay legal from the first lack of it on.
         self.full |= full;
     }
