@@ -10,7 +10,7 @@ use zoetrope_core::wire::{
     ConnectRequest, ConnectResponse, OpCode, Reader, Request, RequestHeader, SetWatches, Txn,
     TxnHeader, WatchMode, WatcherType, decode_txn,
 };
-use zoetrope_core::{ConnId, Phase, Server};
+use zoetrope_core::{ConnId, Phase, Server, Sid};
 use zoetrope_io_sim::{At, Judge};
 
 /// A request the server has heard and not answered.
@@ -32,6 +32,9 @@ struct Expected {
     /// Whether it may see it depends on an authentication that is on its way.
     optional: bool,
 }
+
+const SESSION_EXPIRED: i32 = -112;
+const SESSION_MOVED: i32 = -118;
 
 const STANDARD: u8 = 1;
 const PERSISTENT: u8 = 2;
@@ -84,6 +87,8 @@ pub(crate) struct Oracle {
     full: bool,
     /// Sessions whose end was asked for or has been logged.
     ending: BTreeSet<i64>,
+    /// The server is one of several: the order is told by who watches them all.
+    together: bool,
 }
 
 impl Oracle {
@@ -97,13 +102,87 @@ impl Oracle {
             stalled: 0,
             full: false,
             ending: BTreeSet::new(),
+            together: false,
         }
+    }
+
+    /// The judge of one server of an ensemble.
+    pub(crate) fn of_ensemble() -> Self {
+        Self { together: true, ..Self::new() }
+    }
+
+    // What is different in an ensemble.
+
+    /// The next txn of the one order.
+    pub(crate) fn committed(&mut self, txn: &[u8]) -> Result<(), String> {
+        let (header, txn, digest) = decode_txn(txn).map_err(|e| format!("P1: {e}"))?;
+        self.proposals.push_back(Proposal { header, txn, digest, origin: None });
+        Ok(())
+    }
+
+    /// The end of a session was asked for or proposed, somewhere.
+    pub(crate) fn ends(&mut self, session: i64) {
+        self.ending.insert(session);
+    }
+
+    /// Is the next frame to this connection its welcome?
+    pub(crate) fn awaits_welcome(&self, id: ConnId) -> bool {
+        self.conns.get(&id).is_some_and(|conn| conn.greeting.is_some())
+    }
+
+    /// The session that speaks through a connection.
+    pub(crate) fn session_of(&self, id: ConnId) -> i64 {
+        self.conns.get(&id).map_or(0, |conn| conn.session)
+    }
+
+    /// The server has applied everything up to `zxid`, and its tree has this digest.
+    pub(crate) fn shows(&mut self, sid: Sid, zxid: i64, digest: u64) -> Result<(), String> {
+        self.advance(zxid)?;
+        let ours = self.model.digest();
+        match ours == digest {
+            true => Ok(()),
+            false => Err(format!(
+                "D-e: the tree of {sid} at {zxid:#x} has the digest {digest:x}, the model's {ours:x}"
+            )),
+        }
+    }
+
+    /// Sessions the model has.
+    pub(crate) fn sessions(&self) -> Vec<i64> {
+        self.model.sessions.keys().copied().collect()
+    }
+
+    /// Everything the order has up to `zxid`. It says itself when something is missing.
+    fn advance_together(&mut self, zxid: i64) -> Result<(), String> {
+        while self.proposals.front().is_some_and(|next| next.header.zxid.0 <= zxid) {
+            let Some(mut proposal) = self.proposals.pop_front() else { break };
+            proposal.origin = self.origin(&proposal.header, &proposal.txn);
+            self.execute(proposal)?;
+        }
+        Ok(())
+    }
+
+    /// The connection of this server that asked for a txn.
+    fn origin(&self, header: &TxnHeader, txn: &Txn) -> Option<ConnId> {
+        let session = header.session.0;
+        let asked = |conn: &Conn| {
+            conn.session == session
+                && conn
+                    .waiting
+                    .iter()
+                    .any(|w| w.decided.is_none() && w.xid == header.cxid.0 && is_write(&w.frame))
+        };
+        let by_client = session != 0 && !matches!(txn, Txn::CreateSession { .. });
+        self.conns.iter().find(|(_, conn)| by_client && asked(conn)).map(|(id, _)| *id)
     }
 
     // The committed order.
 
     /// Executes everything up to `zxid`.
     fn advance(&mut self, zxid: i64) -> Result<(), String> {
+        if self.together {
+            return self.advance_together(zxid);
+        }
         while self.model.zxid < zxid {
             let Some(proposal) = self.proposals.pop_front() else {
                 return Err(format!("a reply shows zxid {zxid:#x}, which was never logged"));
@@ -176,6 +255,13 @@ impl Oracle {
             return Err(format!("{zxid:#x}: the log has {txn:?}, which {conn} did not ask for"));
         };
         cx.ids = waiting.ids.clone();
+        if self.together
+            && let Txn::Error { code: code @ (SESSION_EXPIRED | SESSION_MOVED) } = txn
+        {
+            self.model.zxid = zxid;
+            waiting.decided = Some((zxid, Err(*code)));
+            return Ok(());
+        }
         let answer = match decode(&waiting.frame) {
             Some(request) => self.model.write(&request, cx),
             None => Err(-5),
@@ -272,7 +358,11 @@ impl Oracle {
         let asked = request.session.0;
         let stalled = self.stalled;
         if response.timeout_ms <= 0 {
-            let lives = self.leases.contains_key(&asked) && !self.ending.contains(&asked);
+            let known = match self.together {
+                true => self.model.sessions.contains_key(&asked),
+                false => self.leases.contains_key(&asked),
+            };
+            let lives = known && !self.ending.contains(&asked);
             if lives && request.password == request.session.password() {
                 return Err(format!("{id}: session {asked:#x} lives and was refused"));
             }
@@ -281,13 +371,17 @@ impl Oracle {
         let session = response.session.0;
         if asked == 0 {
             self.advance_to_session(session)?;
-        } else if session != asked || !self.leases.contains_key(&asked) {
+        } else if session != asked || !(self.together || self.leases.contains_key(&asked)) {
             return Err(format!("{id}: asked for session {asked:#x}, got {session:#x}"));
         }
         let lease = Lease { timeout_ms: response.timeout_ms, heard: now, stalled };
         self.leases.insert(session, lease);
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.session = session;
+            if self.together {
+                // What the client has seen at another server must not be undone here.
+                conn.last_zxid = request.last_zxid_seen.0;
+            }
         }
         Ok(())
     }
@@ -400,7 +494,8 @@ impl Oracle {
             -1 => self.full && is_write(frame),
             -5 => decode(frame).is_none(),
             -6 => operation(frame).is_none(),
-            -112 => self.ending.contains(&self.conns[&id].session),
+            SESSION_EXPIRED => self.ending.contains(&self.conns[&id].session),
+            SESSION_MOVED => self.together,
             _ => false,
         }
     }
@@ -494,15 +589,7 @@ impl Judge for Oracle {
             }
             self.last_proposed = header.zxid.0;
             let session = header.session.0;
-            let asked = |conn: &Conn| {
-                conn.session == session
-                    && conn.waiting.iter().any(|w| {
-                        w.decided.is_none() && w.xid == header.cxid.0 && is_write(&w.frame)
-                    })
-            };
-            let by_client = header.session.0 != 0 && !matches!(txn, Txn::CreateSession { .. });
-            let origin =
-                self.conns.iter().find(|(_, conn)| by_client && asked(conn)).map(|(id, _)| *id);
+            let origin = self.origin(&header, &txn);
             if matches!(txn, Txn::CloseSession { .. }) {
                 if origin.is_none() && header.cxid.0 == 0 {
                     self.check_expiry(at.now, session)?;
@@ -578,7 +665,9 @@ impl Judge for Oracle {
     fn crashed(&mut self, _at: At) {
         self.conns.clear();
         // What was asked for may or may not have been logged.
-        self.ending.clear();
+        if !self.together {
+            self.ending.clear();
+        }
     }
 
     fn serving(&mut self, at: At, server: &Server) -> Result<(), String> {
