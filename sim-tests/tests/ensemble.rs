@@ -1,8 +1,9 @@
 //! Random runs of ensembles: `ZOETROPE_SEEDS=1000` runs that many, `ZOETROPE_SEED=42` one.
 
-use sim_tests::{Swarm, judge_ensemble_seed, run_seeds};
+use sim_tests::{Swarm, judge_ensemble_seed, judge_scenario, run_seeds};
 use std::collections::BTreeMap;
-use zoetrope_io_sim::{Fault, Mistake, Scenario, Step, core_runs_ensembles, swarm_ensemble};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use zoetrope_io_sim::{Fault, Mistake, Scenario, Step, core_runs_ensembles, swarm, swarm_ensemble};
 
 /// Seeds whose figures are looked at as a whole.
 const MANY: usize = 20;
@@ -95,5 +96,34 @@ fn the_swarm_holds_every_size_and_every_fault() {
         "Corrupt",
     ] {
         assert!(kinds.contains_key(kind), "no {kind} in 600 seeds");
+    }
+}
+
+/// The judges of an ensemble must agree with one server, whether it elects itself or stands alone.
+#[test]
+fn an_ensemble_of_one_keeps_every_promise() {
+    let run = |seed| {
+        let scenario = Scenario { peers: Some(1), ..swarm(seed) };
+        judge_scenario(&scenario, Mistake::None)
+    };
+    let results = run_seeds(Swarm { test: "ensemble", run, seeds: 12 });
+    assert!(results.failures.is_empty(), "{:?}", results.failures);
+}
+
+#[test]
+fn mistakes_of_a_driver_are_found_by_the_judges_of_an_ensemble() {
+    for mistake in [
+        Mistake::NoFsyncWait,
+        Mistake::NoDirectoryFsync,
+        Mistake::ReplyBeforeEvent,
+        Mistake::RepliesOutOfOrder,
+    ] {
+        let found = (0..200).find(|seed| {
+            let scenario = Scenario { peers: Some(1), ..swarm(*seed) };
+            let run = catch_unwind(AssertUnwindSafe(|| judge_scenario(&scenario, mistake)));
+            run.map_or(true, |report| report.violation.is_some())
+        });
+        println!("{mistake:?}: {found:?} seeds passed before it was found");
+        assert!(found.is_some(), "{mistake:?} was not found");
     }
 }

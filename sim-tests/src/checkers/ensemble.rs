@@ -86,7 +86,8 @@ impl Protocol {
         let mut fresh = Vec::new();
         for (_, txn) in payloads(records) {
             let zxid = zxid_of(txn).ok_or("P1: a record without a zxid")?;
-            let end = self.known(at.sid).submitted.end();
+            let log = self.servers.get(&at.sid).map(|known| &known.submitted);
+            let end = || log.map_or(0, View::end);
             if self.history.see(zxid, txn, at.sid, end)? {
                 fresh.push(zxid);
             }
@@ -132,6 +133,12 @@ impl Protocol {
     }
 
     pub(crate) fn booted(&mut self, at: At) -> Verdict {
+        let alone = self.ensemble.members.len() == 1;
+        let view = &self.known(at.sid).performed;
+        if alone && view.epochs.is_none() {
+            let end = view.end();
+            self.history.alone_restarts(end)?;
+        }
         let view = &self.known(at.sid).performed;
         let (end, tail, epochs) = (view.end(), view.tail(), view.epochs);
         let sid = at.sid;
@@ -172,8 +179,9 @@ impl Protocol {
         for packet in end.sent.feed(bytes) {
             let told = |e: String| format!("{e} ({} sends {})", at.sid, story(&packet));
             if let Some(txn) = packet.txn() {
-                let log_end = self.known(at.sid).submitted.end();
-                if self.history.see(packet.zxid, txn, at.sid, log_end).map_err(told)? {
+                let log = self.servers.get(&at.sid).map(|known| &known.submitted);
+                let end = || log.map_or(0, View::end);
+                if self.history.see(packet.zxid, txn, at.sid, end).map_err(told)? {
                     fresh.push(packet.zxid);
                 }
             }

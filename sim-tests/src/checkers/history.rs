@@ -65,13 +65,13 @@ impl History {
         }
     }
 
-    /// A txn is seen at `sid`, in a packet or in its log; `end` is where its log ends otherwise.
+    /// A txn is seen at `sid`, in a packet or in its log; `end` says where its log ends otherwise.
     pub(crate) fn see(
         &mut self,
         zxid: i64,
         bytes: &[u8],
         sid: Sid,
-        end: i64,
+        end: impl FnOnce() -> i64,
     ) -> Result<bool, String> {
         if let Some(known) = self.proposed.get(&zxid) {
             return match known.bytes == bytes {
@@ -82,7 +82,7 @@ impl History {
         let of = epoch(zxid);
         self.leads(sid, of).map_err(|e| format!("P1: {sid} has {zxid:#x}, but {e}"))?;
         let before = if zxid as u32 == 1 {
-            self.begins(of, end);
+            self.begins(of, end());
             self.bases[&of]
         } else {
             zxid - 1
@@ -92,6 +92,16 @@ impl History {
         }
         self.proposed.insert(zxid, Proposed { bytes: bytes.to_vec(), before });
         Ok(true)
+    }
+
+    /// A server that stands alone has no epochs to tell its lives apart: what its disk has lost it may give out again.
+    pub(crate) fn alone_restarts(&mut self, end: i64) -> Result<(), String> {
+        let head = self.head();
+        if epoch(head) == 0 && end < head {
+            return Err(format!("P8: {head:#x} is committed, and the disk ends at {end:#x}"));
+        }
+        self.proposed.retain(|zxid, _| *zxid <= end || epoch(*zxid) > 0);
+        Ok(())
     }
 
     pub(crate) fn bytes(&self, zxid: i64) -> Option<&[u8]> {
@@ -182,11 +192,11 @@ mod tests {
     fn two_epochs() -> History {
         let mut history = History::default();
         for n in 1..=3 {
-            assert_eq!(history.see(zxid(1, n), &[n as u8], A, 0), Ok(true));
+            assert_eq!(history.see(zxid(1, n), &[n as u8], A, || 0), Ok(true));
         }
         history.begins(2, zxid(1, 2));
         history.leads(B, 2).unwrap();
-        assert_eq!(history.see(zxid(2, 1), b"x", B, zxid(1, 2)), Ok(true));
+        assert_eq!(history.see(zxid(2, 1), b"x", B, || zxid(1, 2)), Ok(true));
         history
     }
 
@@ -212,9 +222,9 @@ mod tests {
     #[test]
     fn one_zxid_is_one_txn_of_one_leader() {
         let mut history = two_epochs();
-        assert_eq!(history.see(zxid(1, 1), &[1], B, 0), Ok(false));
-        assert!(history.see(zxid(1, 1), &[9], B, 0).unwrap_err().starts_with("P7:"));
-        assert!(history.see(zxid(2, 2), b"y", A, 0).unwrap_err().starts_with("P1:"));
-        assert!(history.see(zxid(2, 3), b"y", B, 0).unwrap_err().starts_with("P4:"));
+        assert_eq!(history.see(zxid(1, 1), &[1], B, || 0), Ok(false));
+        assert!(history.see(zxid(1, 1), &[9], B, || 0).unwrap_err().starts_with("P7:"));
+        assert!(history.see(zxid(2, 2), b"y", A, || 0).unwrap_err().starts_with("P1:"));
+        assert!(history.see(zxid(2, 3), b"y", B, || 0).unwrap_err().starts_with("P4:"));
     }
 }

@@ -171,7 +171,7 @@ mod tests {
     fn history() -> History {
         let mut history = History::default();
         for n in 1..=5 {
-            history.see(1 << 32 | n, &[n as u8], Sid(1), 0).unwrap();
+            history.see(1 << 32 | n, &[n as u8], Sid(1), || 0).unwrap();
         }
         history
     }
