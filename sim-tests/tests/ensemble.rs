@@ -127,3 +127,19 @@ fn mistakes_of_a_driver_are_found_by_the_judges_of_an_ensemble() {
         assert!(found.is_some(), "{mistake:?} was not found");
     }
 }
+
+#[test]
+fn mistakes_of_a_driver_are_found_in_ensembles() {
+    if !core_runs_ensembles() {
+        return;
+    }
+    for mistake in [Mistake::NoFsyncWait, Mistake::NoEpochWait, Mistake::RepliesOutOfOrder] {
+        let run = |seed: u64| {
+            let run = catch_unwind(AssertUnwindSafe(|| judge_ensemble_seed(seed, mistake)));
+            run.map_or(Some("a panic".to_owned()), |report| report.violation)
+        };
+        let found = (0..30).find_map(|seed| run(seed).map(|violation| (seed, violation)));
+        println!("{mistake:?}: {found:?}");
+        assert!(found.is_some(), "{mistake:?} was not found");
+    }
+}
