@@ -135,7 +135,8 @@ impl Client {
                 self.in_flight.pop_front();
                 answered += 1;
                 self.wrote |= err == 0;
-                self.proved |= err == 0 && self.probe == Some(xid);
+                // Refused for what it asks is answered as well: it has its place in the order.
+                self.proved |= self.probe == Some(xid) && !matches!(err, -1 | -4 | -112 | -118);
             }
         }
         self.inbox = inbox[inbox.len() - rest..].to_vec();
