@@ -15,6 +15,8 @@ pub struct Config {
     pub init_limit: u32,
     /// `syncLimit`: ticks a learner may be silent.
     pub sync_limit: u32,
+    /// `forceSnapshotSync`: learners always get the whole tree.
+    pub force_snapshot_sync: bool,
     /// `tickTime`, ms.
     pub tick_ms: u32,
     /// `minSessionTimeout`, ms; `None`: two ticks.
@@ -191,6 +193,7 @@ impl Default for Config {
             ensemble: None,
             init_limit: 10,
             sync_limit: 5,
+            force_snapshot_sync: false,
             tick_ms: 3000,
             min_session_timeout_ms: None,
             max_session_timeout_ms: None,

@@ -6,6 +6,7 @@
 use crate::ids::{ChanId, ConnId, SessionId, Sid, Zxid};
 use crate::input::{Device, Link};
 use crate::time::Instant;
+use crate::wire::PeerState;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of this turn; resolved by [`Server::bytes`](crate::Server::bytes).
@@ -101,6 +102,11 @@ pub enum Effect {
         file: FileId,
         /// Its new length.
         at: u64,
+    },
+    /// Log device: remove the file, which may be a snapshot, and make that durable before anything behind it is done.
+    Discard {
+        /// Which.
+        file: FileId,
     },
     /// Epochs device: replace both epoch files durably; answered by `EpochsDurable`.
     PutEpochs {
@@ -287,6 +293,29 @@ pub enum Milestone {
     /// This process stood still that long; sessions are not judged by that time.
     Stalled {
         us: u64,
+    },
+    /// A link or a role was given up; [`Turn::fault`](crate::Turn::fault) says whose and why.
+    PeerFault {
+        number: usize,
+    },
+    /// The server does something else in its ensemble.
+    RoleChanged {
+        state: PeerState,
+    },
+    /// This leader begins to bring a learner level: kind of packet (DIFF 13, TRUNC 14, SNAP 15), and its zxid.
+    SyncStarted {
+        sid: Sid,
+        kind: i32,
+        zxid: Zxid,
+    },
+    /// This learner is brought level by its leader, in the same words.
+    SyncBegun {
+        kind: i32,
+        zxid: Zxid,
+    },
+    /// A learner is level and serves.
+    LearnerServes {
+        sid: Sid,
     },
     /// A device failed.
     DeviceFailed {

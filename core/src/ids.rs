@@ -33,6 +33,20 @@ impl Zxid {
     }
 }
 
+impl Zxid {
+    /// May this txn come right after that one? Counters have no gaps, and every epoch begins with 1.
+    #[must_use]
+    pub fn follows(self, before: Self) -> bool {
+        self.0 == before.0.wrapping_add(1) || self.epoch() > before.epoch() && self.counter() == 1
+    }
+
+    /// The zxid of a leadership itself: no txn has it (quorum protocol §1.2).
+    #[must_use]
+    pub fn of_epoch(epoch: Epoch) -> Self {
+        Self(i64::from(epoch.0) << 32)
+    }
+}
+
 impl fmt::Display for Zxid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "0x{:x}", self.0)

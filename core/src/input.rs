@@ -129,6 +129,8 @@ pub enum Input<'a> {
     ReadFailed {
         /// Which file.
         file: FileId,
+        /// Where.
+        at: u64,
         /// What the system said.
         error: &'a str,
     },

@@ -5,10 +5,13 @@
 
 mod config;
 mod effect;
+mod election;
 mod ensemble;
+mod ensemble_text;
 mod ids;
 mod input;
 mod journal;
+pub mod properties;
 mod recovery;
 mod server;
 mod session;
@@ -19,6 +22,7 @@ mod tree;
 mod txn;
 mod watch;
 pub mod wire;
+mod zab;
 
 /// This build has known mistakes in it; a server refuses to be made of it.
 pub const PLANTED_BUGS: bool = cfg!(feature = "planted-bugs");
@@ -26,8 +30,9 @@ pub const PLANTED_BUGS: bool = cfg!(feature = "planted-bugs");
 pub use config::{Auth, Compression, Config, Containers, Limits, Storage};
 pub use effect::{Dir, DropReason, Effect, FileId, FilePlace, Milestone, Refusal, Span, Timer};
 pub use ensemble::{Ensemble, HostPort, Member, PeerAddress};
+pub use ensemble_text::EnsembleError;
 pub use ids::{ChanId, ConnId, Epoch, SessionId, Sid, Xid, Zxid};
 pub use input::{Command, Device, Input, Link};
 pub use server::{Listing, Server, Turn};
-pub use status::{ConnStatus, Histogram, Phase, SessionStatus, Status, Summary};
+pub use status::{ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary};
 pub use time::{Instant, Now};

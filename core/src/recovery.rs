@@ -4,11 +4,14 @@
 use crate::config::Config;
 use crate::effect::{FileId, FilePlace, Milestone};
 use crate::ids::{SessionId, Zxid};
-use crate::journal::{Record, Scanner, Verdict, log_zxid, logs_to_replay, snapshot_candidates};
+use crate::journal::{
+    FILE_HEADER_LEN, Record, Scanner, Verdict, log_zxid, logs_to_replay, snapshot_candidates,
+};
 use crate::server::Listing;
 use crate::snapshot::{Flaw, Item, Next, SnapshotReader};
 use crate::tree::{DataTree, DigestLog};
-use crate::wire::{Acl, Txn};
+use crate::wire::{Acl, Txn, encode_txn};
+use crate::zab::History;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +26,8 @@ pub(crate) struct Recovered {
     pub(crate) snapshot: Option<Zxid>,
     /// Where the last log is to end: a torn tail goes, and room that was reserved and not needed is given back.
     pub(crate) cut: Option<(FileId, u64)>,
+    /// Files that hold nothing but what was to be cut off, in the order in which they must go.
+    pub(crate) discard: Vec<FileId>,
     /// Logs that never came to be.
     pub(crate) remove: Vec<FileId>,
     pub(crate) digest_mismatches: u64,
@@ -30,6 +35,43 @@ pub(crate) struct Recovered {
     pub(crate) digests: DigestLog,
     /// The logs that were read, in order.
     pub(crate) logs: Vec<FileId>,
+    /// The last of the records that were replayed, for learners.
+    pub(crate) history: History,
+}
+
+/// A tree and its sessions, while a snapshot is loaded into them.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    pub(crate) tree: DataTree,
+    pub(crate) sessions: BTreeMap<SessionId, i32>,
+    acls: BTreeMap<i64, Arc<[Acl]>>,
+}
+
+impl Image {
+    pub(crate) fn new(tree: DataTree) -> Self {
+        Self { tree, sessions: BTreeMap::new(), acls: BTreeMap::new() }
+    }
+
+    /// Takes one item of a snapshot; `Err` when it does not fit to those before it.
+    pub(crate) fn load(&mut self, item: Item<'_>) -> Result<(), ()> {
+        match item {
+            Item::Session { id, timeout_ms } => {
+                self.sessions.insert(id, timeout_ms);
+            }
+            Item::Acl { id, list } => {
+                self.acls.insert(id, list.into());
+            }
+            Item::Node { path, data, acl, stat } => {
+                let nobody: Arc<[Acl]> = Arc::from([Acl::world(crate::wire::Perms(0))]);
+                let list = match acl {
+                    -1 => None,
+                    id => Some(self.acls.get(&id).cloned().unwrap_or(nobody)),
+                };
+                return self.tree.load(&path, data.map(Arc::from), list.as_ref(), stat);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why the files cannot be used, for a person at 3 a.m.
@@ -53,6 +95,10 @@ pub(crate) struct Recovery {
     record_max: u32,
     trust_empty: bool,
     allow_gaps: bool,
+    /// Nothing above this is to be left: a leader has cut it off.
+    ceiling: Option<Zxid>,
+    /// Records are kept for learners.
+    keep_history: bool,
     #[cfg(feature = "planted-bugs")]
     planted_no_torn_tail: bool,
     seed: u64,
@@ -62,6 +108,8 @@ pub(crate) struct Recovery {
     snapshots: VecDeque<(usize, Zxid)>,
     /// One of those tried was there, whole in length, but damaged.
     damaged_snapshot: bool,
+    /// Snapshots above the ceiling.
+    cut_off: Vec<FileId>,
     state: State,
     milestones: Vec<Milestone>,
 }
@@ -69,9 +117,7 @@ pub(crate) struct Recovery {
 /// What has been read so far.
 #[derive(Clone, Debug)]
 struct State {
-    tree: DataTree,
-    sessions: BTreeMap<SessionId, i32>,
-    acls: BTreeMap<i64, Arc<[Acl]>>,
+    image: Image,
     zxid: Zxid,
     snapshot: Option<(FileId, Zxid)>,
     /// What the snapshot holds was in the durable log when it got its name.
@@ -82,8 +128,10 @@ struct State {
     mismatches: u64,
     replayed: u64,
     cut: Option<(FileId, u64)>,
+    discard: Vec<FileId>,
     remove: Vec<FileId>,
     logs: Vec<FileId>,
+    history: History,
 }
 
 #[derive(Clone, Debug)]
@@ -105,14 +153,26 @@ struct LogInHand {
 const CHUNK: u32 = 1 << 20;
 
 impl Recovery {
-    pub(crate) fn new(listing: &Listing, config: &Config, seed: u64) -> Self {
+    /// Reads everything there is, or with a `ceiling` only what is not above it: the rest is to go.
+    pub(crate) fn new(
+        listing: &Listing,
+        config: &Config,
+        seed: u64,
+        ceiling: Option<Zxid>,
+    ) -> Self {
         let files: Vec<FilePlace> = listing.files.iter().map(|(place, _)| place.clone()).collect();
-        let snapshots = snapshot_candidates(&files).into();
+        let mut snapshots: VecDeque<(usize, Zxid)> = snapshot_candidates(&files).into();
+        let above = |(_, label): &(usize, Zxid)| ceiling.is_some_and(|ceiling| *label > ceiling);
+        let cut_off: Vec<FileId> =
+            snapshots.iter().filter(|one| above(one)).map(|(at, _)| FileId(*at as u32)).collect();
+        snapshots.retain(|one| !above(one));
         let mut recovery = Self {
             lengths: listing.files.iter().map(|(_, len)| *len).collect(),
             record_max: config.record_max(),
             trust_empty: config.storage.trust_empty_snapshot,
             allow_gaps: config.storage.allow_gaps,
+            ceiling,
+            keep_history: config.ensemble.is_some(),
             #[cfg(feature = "planted-bugs")]
             planted_no_torn_tail: config.storage.planted_no_torn_tail,
             seed,
@@ -120,6 +180,7 @@ impl Recovery {
             stage: Stage::Done,
             snapshots,
             damaged_snapshot: false,
+            cut_off,
             state: State::empty(DataTree::new(seed, config.emulate_353_ttl)),
             milestones: Vec::new(),
             files,
@@ -141,15 +202,17 @@ impl Recovery {
                 let empty = State::empty(DataTree::without_nodes(0, false));
                 let state = std::mem::replace(&mut self.state, empty);
                 Some(Ok(Box::new(Recovered {
-                    tree: state.tree,
-                    sessions: state.sessions,
+                    tree: state.image.tree,
+                    sessions: state.image.sessions,
                     zxid: state.zxid,
                     snapshot: state.snapshot.map(|(_, label)| label),
                     cut: state.cut,
+                    discard: state.discard,
                     remove: state.remove,
                     digest_mismatches: state.mismatches,
                     digests: state.digests,
                     logs: state.logs,
+                    history: state.history,
                 })))
             }
         }
@@ -254,10 +317,15 @@ impl Recovery {
                     let digest_zxid = trailer.digest.map_or(label, |(zxid, _)| zxid);
                     self.state.proven =
                         label.max(digest_zxid).max(trailer.last_zxid.unwrap_or(label));
+                    if self.ceiling.is_some_and(|ceiling| self.state.proven > ceiling) {
+                        // Something of what was cut off is in it already.
+                        self.cut_off.push(file);
+                        break;
+                    }
                     return self.on_snapshot_loaded(file, label);
                 }
                 Ok(Next::Item(item)) => {
-                    if self.state.load(item).is_err() {
+                    if self.state.image.load(item).is_err() {
                         self.damaged_snapshot = true;
                         break;
                     }
@@ -282,14 +350,15 @@ impl Recovery {
                 state.check_digest(zxid, digest, &mut self.milestones);
             }
         }
-        state.tree.set_up_quotas();
+        state.image.tree.set_up_quotas();
         state.zxid = label;
+        state.history = History::starting_after(label);
         state.snapshot = Some((file, label));
         self.start_logs(Zxid(label.0 + 1));
     }
 
     fn start_logs(&mut self, start: Zxid) {
-        self.state.acls.clear();
+        self.state.image.acls.clear();
         let left = logs_to_replay(&self.files, start).into_iter().map(|(at, _)| at).collect();
         self.stage = Stage::Logs { left, now: None };
         self.next_log();
@@ -298,26 +367,52 @@ impl Recovery {
     fn next_log(&mut self) {
         let Stage::Logs { left, now } = &mut self.stage else { return };
         let Some(at) = left.pop_front() else {
-            let State { snapshot, replayed, zxid, .. } = self.state;
-            // A backup of the snapshot alone: what it holds beyond its label is half of something.
-            if let Some((beyond, _)) = self.state.digest_from {
-                self.milestones.push(Milestone::DigestMismatch { zxid: beyond });
-                self.state.mismatches += 1;
-            }
-            let snapshot = snapshot.map(|(file, _)| file);
-            self.milestones.push(Milestone::Recovered { snapshot, replayed, zxid });
-            self.stage = Stage::Done;
+            self.finish();
             return;
         };
         let scanner = Box::new(Scanner::new(self.record_max, self.state.zxid));
         *now = Some(LogInHand { file: FileId(at as u32), scanner, at: 0 });
     }
 
+    /// What stands from here on was cut off by a leader. The newest files go first, so that at every moment what is left
+    /// is the beginning of what there was.
+    fn cut_here(&mut self, file: FileId, at: u64) {
+        let Stage::Logs { left, .. } = &self.stage else { return };
+        let later = left.iter().rev().map(|at| FileId(*at as u32));
+        self.state.discard.extend(later);
+        if at <= FILE_HEADER_LEN as u64 {
+            self.state.discard.push(file);
+        } else {
+            self.state.cut = Some((file, at));
+            self.state.logs.push(file);
+        }
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        let State { snapshot, replayed, zxid, .. } = self.state;
+        // A backup of the snapshot alone: what it holds beyond its label is half of something.
+        if let Some((beyond, _)) = self.state.digest_from {
+            self.milestones.push(Milestone::DigestMismatch { zxid: beyond });
+            self.state.mismatches += 1;
+        }
+        // Snapshots first: a log without what was cut off must not be read behind one that has it.
+        self.state.discard.splice(0..0, self.cut_off.drain(..));
+        let snapshot = snapshot.map(|(file, _)| file);
+        self.milestones.push(Milestone::Recovered { snapshot, replayed, zxid });
+        self.stage = Stage::Done;
+    }
+
     fn replay(&mut self) {
         let Stage::Logs { left, now: Some(log) } = &mut self.stage else { return };
         let (file, is_last) = (log.file, left.is_empty());
         while let Some(record) = log.scanner.next() {
-            if let Err(after) = self.state.replay(&record, self.allow_gaps, &mut self.milestones) {
+            if self.ceiling.is_some_and(|ceiling| record.header.zxid > ceiling) {
+                return self.cut_here(file, record.at);
+            }
+            let kept = self.keep_history;
+            let gaps = self.allow_gaps;
+            if let Err(after) = self.state.replay(&record, gaps, kept, &mut self.milestones) {
                 let (name, at) = (self.name(file).to_owned(), record.at);
                 let zxid = record.header.zxid;
                 self.fail(
@@ -399,9 +494,7 @@ const LOG_REMEDY: &str = "Nothing was changed. What follows that place may have 
 impl State {
     fn empty(tree: DataTree) -> Self {
         Self {
-            tree,
-            sessions: BTreeMap::new(),
-            acls: BTreeMap::new(),
+            image: Image::new(tree),
             zxid: Zxid::ZERO,
             snapshot: None,
             proven: Zxid::ZERO,
@@ -410,30 +503,11 @@ impl State {
             mismatches: 0,
             replayed: 0,
             cut: None,
+            discard: Vec::new(),
             remove: Vec::new(),
             logs: Vec::new(),
+            history: History::default(),
         }
-    }
-
-    /// Takes one item of a snapshot; `Err` when it does not fit to those before it.
-    fn load(&mut self, item: Item<'_>) -> Result<(), ()> {
-        match item {
-            Item::Session { id, timeout_ms } => {
-                self.sessions.insert(id, timeout_ms);
-            }
-            Item::Acl { id, list } => {
-                self.acls.insert(id, list.into());
-            }
-            Item::Node { path, data, acl, stat } => {
-                let nobody: Arc<[Acl]> = Arc::from([Acl::world(crate::wire::Perms(0))]);
-                let list = match acl {
-                    -1 => None,
-                    id => Some(self.acls.get(&id).cloned().unwrap_or(nobody)),
-                };
-                return self.tree.load(&path, data.map(Arc::from), list.as_ref(), stat);
-            }
-        }
-        Ok(())
     }
 
     /// Applies one record of a log. `Err` is the zxid it should have followed.
@@ -441,6 +515,7 @@ impl State {
         &mut self,
         record: &Record,
         allow_gaps: bool,
+        keep: bool,
         milestones: &mut Vec<Milestone>,
     ) -> Result<(), Zxid> {
         let zxid = record.header.zxid;
@@ -449,23 +524,28 @@ impl State {
         if zxid <= self.zxid {
             return Ok(());
         }
-        let follows = zxid.0 == self.zxid.0 + 1 || zxid.epoch() > self.zxid.epoch();
+        let follows = zxid.follows(self.zxid);
         // Nothing could follow the last number there is.
         if zxid.0 == i64::MAX || !follows && !allow_gaps {
             return Err(self.zxid);
         }
         match &record.txn {
             Txn::CreateSession { timeout_ms } => {
-                self.sessions.insert(record.header.session, *timeout_ms);
+                self.image.sessions.insert(record.header.session, *timeout_ms);
             }
             Txn::CloseSession { .. } => {
-                self.sessions.remove(&record.header.session);
+                self.image.sessions.remove(&record.header.session);
             }
             _ => {}
         }
-        self.tree.apply(&record.header, &record.txn, &mut |_| {});
+        self.image.tree.apply(&record.header, &record.txn, &mut |_| {});
         self.zxid = zxid;
         self.replayed += 1;
+        if keep {
+            let mut payload = Vec::new();
+            encode_txn(&record.header, &record.txn, record.digest, &mut payload);
+            self.history.push(zxid, payload.into(), zxid);
+        }
         match self.digest_from {
             Some((from, digest)) if zxid >= from => {
                 self.digest_from = None;
@@ -475,7 +555,7 @@ impl State {
             }
             Some(_) => {}
             None => {
-                self.digests.note(zxid, self.tree.digest());
+                self.digests.note(zxid, self.image.tree.digest());
                 if let Some(digest) = record.digest {
                     self.check_digest(zxid, digest, milestones);
                 }
@@ -487,7 +567,7 @@ impl State {
     /// Compares digests. A difference is reported, never fatal: Java writes other digests for names that are not
     /// ASCII, depending on its locale (storage §2.8).
     fn check_digest(&mut self, zxid: Zxid, digest: u64, milestones: &mut Vec<Milestone>) {
-        if self.tree.digest() != digest {
+        if self.image.tree.digest() != digest {
             if self.mismatches == 0 {
                 milestones.push(Milestone::DigestMismatch { zxid });
             }

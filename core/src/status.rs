@@ -1,7 +1,7 @@
 //! What an operator may want to know of a server: values only, taken by [`Server::status`](crate::Server::status) and its
 //! neighbours. Formats nothing.
 
-use crate::ids::{ConnId, SessionId, Xid, Zxid};
+use crate::ids::{ConnId, Epoch, SessionId, Xid, Zxid};
 use crate::time::Instant;
 use std::net::IpAddr;
 
@@ -10,10 +10,54 @@ use std::net::IpAddr;
 pub enum Phase {
     /// Reading its files.
     Recovering,
+    /// Looking for a leader, or being brought level.
+    Looking,
     /// Serving clients, alone.
     Standalone,
+    /// Leading, established.
+    Leading,
+    /// Following, and serving clients.
+    Following,
+    /// Observing, and serving clients.
+    Observing,
     /// Stopped for good.
     Halted,
+}
+
+impl Phase {
+    /// Are clients served?
+    pub fn serves(self) -> bool {
+        match self {
+            Self::Standalone | Self::Leading | Self::Following | Self::Observing => true,
+            Self::Recovering | Self::Looking | Self::Halted => false,
+        }
+    }
+
+    /// What operators call it (`srvr`, `mntr`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Standalone => "standalone",
+            Self::Leading => "leader",
+            Self::Following => "follower",
+            Self::Observing => "observer",
+            Self::Recovering | Self::Looking | Self::Halted => "looking",
+        }
+    }
+}
+
+/// What a leader has to show beside what every server has.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LeaderStatus {
+    /// Learners that are connected.
+    pub learners: u64,
+    /// Followers that are level.
+    pub synced_followers: u64,
+    /// Observers that are level.
+    pub synced_observers: u64,
+    /// Level followers without a vote.
+    pub synced_non_voting: u64,
+    /// Txns proposed and not committed.
+    pub pending: u64,
 }
 
 /// Minimum, maximum and sum of a figure.
@@ -80,6 +124,10 @@ impl Histogram {
 pub struct Status {
     /// What it is doing.
     pub phase: Phase,
+    /// What a leader has to show.
+    pub leader: Option<LeaderStatus>,
+    /// The epoch whose history it holds.
+    pub epoch: Epoch,
     /// zxid of the last txn applied.
     pub zxid_applied: Zxid,
     /// zxid of the last txn proposed.

@@ -140,7 +140,7 @@ impl Bench {
                     let to = bytes.len().min(from + len as usize);
                     answers.push(Answer::Read(file, at, bytes[from..to].to_vec()));
                 }
-                Effect::Remove { file } => {
+                Effect::Remove { file } | Effect::Discard { file } => {
                     self.files.remove(&name(file));
                 }
                 Effect::FsyncDir

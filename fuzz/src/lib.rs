@@ -4,9 +4,11 @@
 
 mod bench;
 mod mutate;
+mod peers;
 
 pub use bench::{Bench, Files};
 pub use mutate::{Mutator, Random};
+pub use peers::{ensemble_text, forwarded_request, hello, notification, quorum_packets};
 
 use zoetrope_core::wire::{
     ConnectRequest, ConnectResponse, OpCode, Reader, Request, RequestHeader, Txn,

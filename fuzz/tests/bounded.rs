@@ -7,9 +7,12 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use zoetrope_core::Xid;
 use zoetrope_core::wire::{AclSpec, Create, MultiOp, OpCode, Perms, ReadOp, Request, SetWatches};
-use zoetrope_core::wire::{ConnectRequest, WatchMode, WatcherType};
+use zoetrope_core::wire::{
+    ConnectRequest, ForwardedRequest, LearnerInfo, Notification, PacketKind, PeerState, WatchMode,
+    WatcherType, encode_hello, encode_notification, encode_packet, encode_request, encode_touches,
+};
+use zoetrope_core::{HostPort, SessionId, Sid, Xid, Zxid};
 use zoetrope_fuzz::Mutator;
 
 fn number(name: &str) -> Option<u64> {
@@ -180,9 +183,9 @@ fn connect_request() {
     let samples = [None, Some(false), Some(true)].map(|read_only| {
         let mut bytes = Vec::new();
         let request = ConnectRequest {
-            last_zxid_seen: zoetrope_core::Zxid(5),
+            last_zxid_seen: Zxid(5),
             timeout_ms: 4000,
-            session: zoetrope_core::SessionId(1 << 56),
+            session: SessionId(1 << 56),
             password: &[7; 16],
             read_only,
         };
@@ -221,6 +224,97 @@ fn zoo_cfg() {
     let lines = sample.split_inclusive('\n').map(|line| line.as_bytes().to_vec());
     let samples = lines.chain([sample.into()]).collect();
     run("zoo_cfg", samples, zoetrope_fuzz::zoo_cfg);
+}
+
+/// Data of REQUEST packets.
+fn forwarded_requests() -> Vec<Vec<u8>> {
+    let head = [&(1_i64 << 56).to_be_bytes()[..], &7_i32.to_be_bytes()[..]].concat();
+    let forwarded = requests().into_iter().map(|request| {
+        let frame = frame(&request, 7);
+        [&head[..], &frame[4..]].concat()
+    });
+    forwarded.collect()
+}
+
+#[test]
+fn forwarded_request() {
+    run("forwarded_request", forwarded_requests(), zoetrope_fuzz::forwarded_request);
+}
+
+#[test]
+fn quorum_packets() {
+    let mut samples = Vec::new();
+    let mut sample = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        samples.push(bytes);
+    };
+    for kind in (1..=19).filter_map(PacketKind::from_number) {
+        sample(&|out| encode_packet(kind, Zxid(5), Some(&[0; 12]), out));
+    }
+    let identities = [("ip", "127.0.0.1"), ("digest", "user:hash")];
+    for data in forwarded_requests() {
+        let request = ForwardedRequest::decode(&data).unwrap();
+        sample(&|out| encode_request(&request, Some(&identities), out));
+    }
+    let info = LearnerInfo { sid: Sid(3), protocol_version: 65536, config_version: 9 };
+    let mut data = Vec::new();
+    info.encode(&mut data);
+    sample(&|out| encode_packet(PacketKind::FollowerInfo, Zxid(0), Some(&data), out));
+    let mut touches = Vec::new();
+    encode_touches(&[(SessionId(1), 4000), (SessionId(2), 8000)], &mut touches);
+    sample(&|out| encode_packet(PacketKind::Ping, Zxid(0), Some(&touches), out));
+    for payload in payloads(&logs()[0]) {
+        sample(&|out| encode_packet(PacketKind::Proposal, Zxid(1), Some(&payload), out));
+    }
+    samples.push(samples[10..30].concat());
+    run("quorum_packets", samples, zoetrope_fuzz::quorum_packets);
+}
+
+const CONFIGURATIONS: [&str; 3] = [
+    "server.1=a:1:2:participant\nserver.2=b:1:2:observer;0.0.0.0:2181\nversion=1f",
+    "# two\nserver.1 = [::1]:1:2|b:3:4\nserver.2=c:1:2;[::1]:3\nserver.3=\\u0061:1:2\ngroup.1=1:2\ngroup.2=3\n\
+     weight.1=2\nweight.3=0\n",
+    "server.1=localhost:2888:3888:participant;2181",
+];
+
+#[test]
+fn ensemble_text() {
+    let samples = CONFIGURATIONS.iter().map(|text| text.as_bytes().to_vec()).collect();
+    run("ensemble_text", samples, zoetrope_fuzz::ensemble_text);
+}
+
+#[test]
+fn notification() {
+    let mut samples = vec![vec![0; 28], vec![0; 40]];
+    for (config, state) in CONFIGURATIONS.iter().zip([PeerState::Looking, PeerState::Leading]) {
+        let mut bytes = Vec::new();
+        let notification = Notification {
+            state,
+            leader: Sid(3),
+            zxid: Zxid(1 << 32 | 7),
+            round: 2,
+            epoch: 1,
+            version: 2,
+            config: Some((*config).to_owned()),
+        };
+        encode_notification(&notification, &mut bytes);
+        samples.push(bytes.split_off(4));
+    }
+    run("notification", samples, zoetrope_fuzz::notification);
+}
+
+#[test]
+fn hello() {
+    let address = |host: &str, port| HostPort { host: host.to_owned(), port };
+    let addresses = [address("127.0.0.1", 3888), address("::1", 1), address("0.0.0.0", 2)];
+    let samples = [&addresses[..1], &addresses[1..2], &addresses[..]].map(|addresses| {
+        let mut bytes = Vec::new();
+        encode_hello(Sid(3), addresses, &mut bytes);
+        bytes
+    });
+    let old = vec![7_u64.to_be_bytes().to_vec()];
+    run("hello", [old, samples.into()].concat(), zoetrope_fuzz::hello);
 }
 
 #[test]

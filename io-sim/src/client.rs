@@ -40,8 +40,13 @@ pub(crate) struct Client {
     pub(crate) deaf_until: u64,
     /// Sends nothing until then, µs.
     pub(crate) silent_until: u64,
+    /// When it last heard of its server, µs.
+    pub(crate) heard_at: u64,
     /// A write was answered since this was last looked at.
     pub(crate) wrote: bool,
+    /// A probe, which is a write, was answered since this was last looked at.
+    pub(crate) proved: bool,
+    probe: Option<i32>,
     secret: usize,
     without: Vec<Operation>,
 }
@@ -64,10 +69,18 @@ impl Client {
             idle: false,
             deaf_until: 0,
             silent_until: 0,
+            heard_at: 0,
             wrote: false,
+            proved: false,
+            probe: None,
             secret: number,
             without,
         }
+    }
+
+    /// A server that is silent for so long is left for another one, µs.
+    pub(crate) fn patience_us(&self) -> u64 {
+        self.timeout_ms as u64 * 1000 * 2 / 3
     }
 
     /// Is the connection gone, as far as it knows?
@@ -122,6 +135,8 @@ impl Client {
                 self.in_flight.pop_front();
                 answered += 1;
                 self.wrote |= err == 0;
+                // Refused for what it asks is answered as well: it has its place in the order.
+                self.proved |= self.probe == Some(xid) && !matches!(err, -1 | -4 | -112 | -118);
             }
         }
         self.inbox = inbox[inbox.len() - rest..].to_vec();
@@ -183,6 +198,7 @@ impl Client {
     pub(crate) fn probe(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let xid = self.xid();
+        self.probe = Some(xid);
         let request =
             Request::SetData { path: Some("/".into()), data: Some(b"probe"), version: -1 };
         request.encode(Xid(xid), &mut bytes);

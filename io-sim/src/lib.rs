@@ -1,19 +1,32 @@
-//! Runs a server in a simulated world: one clock, one seed, and every cruelty a name.
+//! Runs servers in a simulated world: one clock, one seed, and every cruelty a name.
 //!
-//! [`World`] holds a server, its disk, its clients and the network between them, and does one thing at a time. What it
-//! did is told to a [`Judge`], which may end the run. A run is a pure function of its [`Scenario`], so a failure is a
-//! scenario, and a scenario is a file.
+//! [`World`] holds the servers with their disks, their clients and the network between all of them, and does one thing at
+//! a time. What it did is told to a [`Judge`], which may end the run. A run is a pure function of its [`Scenario`], so a
+//! failure is a scenario, and a scenario is a file.
 
 mod client;
+mod conns;
+mod device;
 mod disk;
+mod faults;
+mod host;
+mod judge;
+mod net;
+mod peers;
 mod rng;
+mod role;
 mod scenario;
 mod schedule;
 mod swarm;
+mod turns;
 mod world;
 
+pub use device::Op;
 pub use disk::Keep;
+pub use host::Mistake;
+pub use judge::{At, Figures, Judge, Left, Outcome, Peer, Verdict};
 pub use rng::{Rng, Streams};
-pub use scenario::{Fault, Operation, Scenario, ScenarioError, Step};
-pub use swarm::swarm;
-pub use world::{Figures, Judge, Mistake, Outcome, World};
+pub use role::{Role, role_of, serves};
+pub use scenario::{Fault, Operation, RoleName, Scenario, ScenarioError, Step, Target};
+pub use swarm::{swarm, swarm_ensemble};
+pub use world::{World, settings};

@@ -60,6 +60,8 @@ pub struct Streams {
     pub workload: Rng,
     /// The server's own seed.
     pub server: Rng,
+    /// Links between servers, and how others learn that one is dead.
+    pub peers: Rng,
 }
 
 impl Streams {
@@ -70,6 +72,7 @@ impl Streams {
             disk: Rng::new(seed, "disk"),
             workload: Rng::new(seed, "workload"),
             server: Rng::new(seed, "server"),
+            peers: Rng::new(seed, "peers"),
         }
     }
 }

@@ -30,6 +30,15 @@ pub struct Scenario {
     /// Records between snapshots.
     #[serde(default = "two_hundred")]
     pub snap_count: u32,
+    /// Servers that vote, with the ids 1, 2, 3, …; left out: one server that stands alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<u32>,
+    /// Servers without a vote, with the ids that follow.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub observers: u32,
+    /// Hierarchical quorums: the ids of each group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Vec<u32>>,
     /// Kinds of operations the clients leave out.
     #[serde(default)]
     pub without: Vec<Operation>,
@@ -75,11 +84,45 @@ pub enum Step {
         /// Time until the server starts again.
         #[serde(default = "two_hundred_u64")]
         down: u64,
+        /// Which server; left out: the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Target>,
     },
+    /// A fault of one server of an ensemble, now.
+    FaultAt {
+        /// Which server.
+        at: Target,
+        /// What.
+        fault: Fault,
+    },
+    /// There must be a leader that serves within that time.
+    AwaitLeader(u64),
+    /// The network heals, clients rest, and all servers must come to hold the same tree.
+    ExpectAgreement,
     /// Every client must get a write through within that time.
     ExpectService(u64),
     /// Every client must have a session within that time, be the disk full or not.
     ExpectSessions(u64),
+}
+
+/// A server, by its id or by what it is at that moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Target {
+    /// The server of that id.
+    Sid(u32),
+    /// One of that role.
+    Role(RoleName),
+}
+
+/// What a server is in its ensemble.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum RoleName {
+    Leader,
+    Follower,
+    Observer,
 }
 
 /// Something the world does to a server.
@@ -134,6 +177,100 @@ pub enum Fault {
     },
     /// An operator asks for a snapshot.
     Snapshot,
+    /// All machines lose power at once.
+    RestartAll {
+        /// What survives of what was not synced.
+        keep: Keep,
+        /// Time until the servers start again.
+        #[serde(default = "two_hundred_u64")]
+        down: u64,
+    },
+    /// One server after the other is restarted, each when the one before serves again.
+    RollingRestart {
+        /// Time until a server starts again.
+        #[serde(default = "two_hundred_u64")]
+        down: u64,
+    },
+    /// Power is lost and the disk is replaced by an empty one; where the ensemble cannot afford that, power is lost.
+    Wipe {
+        /// Time until the server starts again.
+        #[serde(default = "two_hundred_u64")]
+        down: u64,
+    },
+    /// Nothing passes between servers of different groups. Who is in no group reaches all.
+    Partition {
+        /// Ids.
+        groups: Vec<Vec<u32>>,
+        /// Until it heals; 0: until something else heals it.
+        #[serde(default)]
+        ms: u64,
+    },
+    /// Nothing passes between this server and the others for that time (0: until something else heals it).
+    Isolate(u64),
+    /// Everything passes again.
+    Heal,
+    /// Nothing passes one way.
+    OneWay {
+        /// From here.
+        from: Target,
+        /// To there.
+        to: Target,
+        /// For how long; 0: until something else heals it.
+        #[serde(default)]
+        ms: u64,
+    },
+    /// Nothing is delivered one way for a while, then all of it.
+    Clog {
+        /// From here.
+        from: Target,
+        /// To there.
+        to: Target,
+        /// For how long.
+        ms: u64,
+    },
+    /// Everything takes longer one way.
+    SlowLink {
+        /// From here.
+        from: Target,
+        /// To there.
+        to: Target,
+        /// How much longer.
+        delay: u64,
+        /// And up to so much more.
+        #[serde(default)]
+        jitter: u64,
+        /// For how long.
+        ms: u64,
+    },
+    /// Every link between servers breaks, once.
+    Churn,
+    /// Links between the two are gone at one end, and the other end does not know.
+    HalfOpen {
+        /// Where they are gone.
+        gone: Target,
+        /// Where they seem to be up.
+        stays: Target,
+    },
+    /// Old votes are heard again.
+    StaleVotes {
+        /// Whose.
+        from: Target,
+        /// By whom.
+        to: Target,
+        /// How many.
+        frames: u32,
+    },
+    /// A byte is garbled: the checksum ends the links, perhaps in the middle of a packet.
+    Corrupt {
+        /// From here.
+        from: Target,
+        /// To there.
+        to: Target,
+    },
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 fn three() -> u32 {
@@ -199,6 +336,27 @@ mod tests {
         .unwrap();
         assert_eq!(scenario.steps.len(), 5);
         assert_eq!(Scenario::parse(&scenario.to_text()), Ok(scenario));
+        let ensemble = Scenario::parse(
+            r#"
+            story = "A leader is cut off."
+            seed = 4
+            peers = 5
+            observers = 1
+            groups = [[1, 2, 3], [4, 5]]
+            steps = [
+              { await-leader = 20000 },
+              { fault-at = { at = "leader", fault = { isolate = 9000 } } },
+              { fault-at = { at = 2, fault = { stall = 300 } } },
+              { fault = { partition = { groups = [[1], [2, 3]], ms = 500 } } },
+              { fault = { clog = { from = "leader", to = 3, ms = 500 } } },
+              { crash-after = { op = "epochs", keep = "some", at = "follower" } },
+              { fault = "churn" },
+              "expect-agreement",
+            ]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(Scenario::parse(&ensemble.to_text()), Ok(ensemble));
         let error = Scenario::parse("story = 1").unwrap_err().to_string();
         assert!(error.contains("line 1"), "{error}");
     }

@@ -3,7 +3,7 @@
 
 use crate::disk::Keep;
 use crate::rng::Rng;
-use crate::scenario::{Fault, Operation, Scenario, Step};
+use crate::scenario::{Fault, Operation, RoleName, Scenario, Step, Target};
 
 const OPERATIONS: [Operation; 7] = [
     Operation::Multi,
@@ -46,6 +46,9 @@ pub fn swarm(seed: u64) -> Scenario {
         timeout_ms: *rng.pick(&[4_000, 6_000, 10_000, 30_000]),
         pipeline: *rng.pick(&[1, 4, 8, 16]),
         snap_count: *rng.pick(&[20, 60, 200, 1_000]),
+        peers: None,
+        observers: 0,
+        groups: Vec::new(),
         without,
         steps,
     }
@@ -75,7 +78,7 @@ fn crash(rng: &mut Rng) -> Step {
     }
     let op = (*rng.pick(&OPS)).to_owned();
     let skip = if op == "append" || op == "fsync" { rng.below(12) } else { rng.below(2) };
-    Step::CrashAfter { op, skip, keep, down }
+    Step::CrashAfter { op, skip, keep, down, at: None }
 }
 
 const FAULTS: u64 = 12;
@@ -99,4 +102,163 @@ fn fault(off: &[bool], rng: &mut Rng) -> Step {
         10 => Fault::Kill { down: rng.between(10, 500) },
         _ => Fault::Snapshot,
     })
+}
+
+// Ensembles.
+
+/// Time within which a healed ensemble has to serve, ms; (initLimit + 2 × syncLimit) × tickTime of its settings.
+const SERVICE_MS: u64 = 18_000;
+/// Time a first leader may take, ms: every server boots, and every link is opened.
+const LEADER_MS: u64 = 30_000;
+
+/// The scenario of a seed for an ensemble: mostly of three servers, sometimes with observers or groups.
+pub fn swarm_ensemble(seed: u64) -> Scenario {
+    let mut rng = Rng::new(seed, "swarm of servers");
+    let without = OPERATIONS.iter().copied().filter(|_| rng.one_in(4)).collect();
+    let off: Vec<bool> = (0..ENSEMBLE_FAULTS).map(|_| rng.one_in(4)).collect();
+    let peers = *rng.pick(&[3, 3, 3, 3, 3, 5, 5, 7]);
+    let observers = if rng.one_in(4) { rng.between(1, 2) as u32 } else { 0 };
+    let groups = groups(peers, &mut rng);
+    let servers = peers + observers;
+    let mut steps = vec![Step::AwaitLeader(LEADER_MS)];
+    let requests = rng.between(550, 1_000);
+    let rounds = rng.between(5, 9);
+    for round in 0..rounds {
+        steps.push(Step::Requests(requests / rounds + 1));
+        // Every run loses power with bytes under way and a leader at least once; what else happens is chance.
+        steps.push(match round {
+            1 => crash_at(Target::Role(RoleName::Leader), "append", &mut rng),
+            3 => take_the_leader(&mut rng),
+            _ => ensemble_fault(&off, servers, &mut rng),
+        });
+    }
+    steps.push(Step::Run(rng.between(1, 8_000)));
+    if rng.one_in(3) {
+        steps.push(Step::Idle(rng.between(1_000, 60_000)));
+    }
+    steps.push(Step::ExpectService(SERVICE_MS));
+    if rng.one_in(2) {
+        steps.push(Step::ExpectAgreement);
+    }
+    Scenario {
+        story: format!("Seed {seed} of the swarm of ensembles."),
+        guards: String::new(),
+        retells: String::new(),
+        seed,
+        clients: rng.between(2, 6) as u32,
+        timeout_ms: *rng.pick(&[6_000, 10_000, 10_000, 30_000]),
+        pipeline: *rng.pick(&[1, 4, 8, 16]),
+        snap_count: *rng.pick(&[20, 60, 200, 1_000]),
+        peers: Some(peers),
+        observers,
+        groups,
+        without,
+        steps,
+    }
+}
+
+/// Groups of at least two, for some ensembles of five and more.
+fn groups(peers: u32, rng: &mut Rng) -> Vec<Vec<u32>> {
+    if peers < 5 || !rng.one_in(3) {
+        return Vec::new();
+    }
+    let first = rng.between(2, u64::from(peers) - 2) as u32;
+    vec![(1..=first).collect(), (first + 1..=peers).collect()]
+}
+
+fn at(at: Target, fault: Fault) -> Step {
+    Step::FaultAt { at, fault }
+}
+
+/// Any server, more often one that matters.
+fn someone(servers: u32, rng: &mut Rng) -> Target {
+    match rng.below(4) {
+        0 => Target::Role(RoleName::Leader),
+        1 => Target::Role(RoleName::Follower),
+        _ => Target::Sid(rng.between(1, u64::from(servers)) as u32),
+    }
+}
+
+/// Short most of the time, and sometimes longer than anybody waits.
+fn down(rng: &mut Rng) -> u64 {
+    match rng.one_in(4) {
+        true => rng.between(5_000, 20_000),
+        false => rng.between(10, 3_000),
+    }
+}
+
+fn crash_at(target: Target, op: &str, rng: &mut Rng) -> Step {
+    let (keep, down, skip) = (*rng.pick(&KEEPS), down(rng), rng.below(8));
+    Step::CrashAfter { op: op.to_owned(), skip, keep, down, at: Some(target) }
+}
+
+fn take_the_leader(rng: &mut Rng) -> Step {
+    let fault = match rng.below(5) {
+        0 => Fault::Kill { down: down(rng) },
+        1 => Fault::Isolate(rng.between(5_000, 15_000)),
+        2 => Fault::Stall(rng.between(10_000, 20_000)),
+        _ => Fault::Crash { keep: *rng.pick(&KEEPS), down: down(rng) },
+    };
+    at(Target::Role(RoleName::Leader), fault)
+}
+
+const ENSEMBLE_FAULTS: u64 = 21;
+
+fn ensemble_fault(off: &[bool], servers: u32, rng: &mut Rng) -> Step {
+    let kind = rng.below(ENSEMBLE_FAULTS);
+    let (from, to) = (someone(servers, rng), someone(servers, rng));
+    if off[kind as usize] {
+        let op = *rng.pick(&["append", "fsync", "epochs", "finish", "fsync-dir", "slice"]);
+        return crash_at(from, op, rng);
+    }
+    let fault = match kind {
+        0 | 1 => return take_the_leader(rng),
+        2..=11 => return at(from, one_server(kind, rng)),
+        12 => Fault::Partition { groups: split(servers, rng), ms: rng.between(500, 12_000) },
+        13 => Fault::OneWay { from, to, ms: rng.between(500, 12_000) },
+        14 => {
+            let (delay, jitter) = (rng.between(1, 400), rng.between(0, 400));
+            Fault::SlowLink { from, to, delay, jitter, ms: rng.between(500, 20_000) }
+        }
+        15 => Fault::Clog { from, to, ms: rng.between(100, 8_000) },
+        16 => Fault::Churn,
+        17 => Fault::HalfOpen { gone: from, stays: to },
+        18 => Fault::StaleVotes { from, to, frames: rng.between(1, 6) as u32 },
+        19 => Fault::Corrupt { from, to },
+        _ => match rng.below(3) {
+            0 => Fault::RestartAll { keep: *rng.pick(&KEEPS), down: down(rng) },
+            1 => Fault::RollingRestart { down: rng.between(10, 3_000) },
+            _ => return at(from, Fault::Wipe { down: rng.between(10, 3_000) }),
+        },
+    };
+    Step::Fault(fault)
+}
+
+fn one_server(kind: u64, rng: &mut Rng) -> Fault {
+    match kind {
+        2 => Fault::Stall(rng.between(100, 20_000)),
+        3 => Fault::WallJump(rng.between(0, 7_200_000) as i64 - 3_600_000),
+        4 => Fault::Drift(rng.between(0, 100) as i64 - 50),
+        5 => Fault::DiskFull(rng.between(500, 8_000)),
+        6 => Fault::DiskStall(rng.between(10, 6_000)),
+        7 => Fault::FsyncError,
+        8 => Fault::ReadError,
+        9 => Fault::Kill { down: down(rng) },
+        10 => Fault::Isolate(rng.between(500, 12_000)),
+        _ => Fault::Snapshot,
+    }
+}
+
+/// Two groups, each of at least one server.
+fn split(servers: u32, rng: &mut Rng) -> Vec<Vec<u32>> {
+    let mut groups = vec![Vec::new(), Vec::new()];
+    for sid in 1..=servers {
+        groups[rng.below(2) as usize].push(sid);
+    }
+    if let Some(empty) = groups.iter().position(Vec::is_empty)
+        && let Some(sid) = groups[1 - empty].pop()
+    {
+        groups[empty].push(sid);
+    }
+    groups
 }

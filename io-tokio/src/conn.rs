@@ -2,6 +2,7 @@
 //! lengths only.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use tokio::io::{AsyncWrite, AsyncWriteExt, WriteHalf};
 use tokio::net::TcpStream;
@@ -27,7 +28,7 @@ pub(crate) struct ConnIo {
 impl ConnIo {
     /// Sends as much as the socket takes now; true when something is left.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> std::io::Result<bool> {
-        let Some(writer) = &mut self.writer else {
+        let Some(writer) = self.writer.as_mut().filter(|_| self.backlog.is_empty()) else {
             self.backlog.extend_from_slice(bytes);
             return Ok(true);
         };
@@ -44,8 +45,18 @@ impl ConnIo {
                 std::task::Poll::Pending => break,
             }
         }
+        flush_now(writer)?;
         self.backlog.extend_from_slice(left);
         Ok(!left.is_empty())
+    }
+}
+
+/// Sockets have nothing to flush; those of madsim send only then.
+fn flush_now(writer: &mut WriteHalf<TcpStream>) -> std::io::Result<()> {
+    let mut cx = std::task::Context::from_waker(futures::task::noop_waker_ref());
+    match std::pin::Pin::new(writer).poll_flush(&mut cx) {
+        std::task::Poll::Ready(Err(error)) => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -86,11 +97,11 @@ pub(crate) const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type
 pub(crate) const TLS_ANSWER: &[u8] = &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28];
 
 /// Bytes of whole frames at the front, and the length that is no length, if one comes next.
-pub(crate) fn whole_frames(bytes: &[u8], frame_max: u32) -> (usize, Option<i32>) {
+pub(crate) fn whole_frames(bytes: &[u8], allowed: RangeInclusive<i64>) -> (usize, Option<i32>) {
     let mut at = 0;
     while let Some(prefix) = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
         let len = i32::from_be_bytes(*prefix);
-        if len < 0 || len as u32 > frame_max {
+        if !allowed.contains(&i64::from(len)) {
             return (at, Some(len));
         }
         let end = at + 4 + len as usize;
@@ -102,10 +113,20 @@ pub(crate) fn whole_frames(bytes: &[u8], frame_max: u32) -> (usize, Option<i32>)
     (at, None)
 }
 
+/// Waits until the socket takes some of the bytes.
+pub(crate) async fn write_some(
+    writer: &mut WriteHalf<TcpStream>,
+    piece: &[u8],
+) -> std::io::Result<usize> {
+    let taken = writer.write(piece).await?;
+    writer.flush().await?;
+    Ok(taken)
+}
+
 /// Sends the last bytes and ends the writing side, so that they arrive before the end does.
 pub(crate) async fn finish_writing(mut writer: WriteHalf<TcpStream>, rest: Vec<u8>) {
     let farewell = async {
-        if writer.write_all(&rest).await.is_ok() {
+        if writer.write_all(&rest).await.is_ok() && writer.flush().await.is_ok() {
             let _ = writer.shutdown().await;
         }
     };
@@ -119,13 +140,33 @@ pub(crate) const FAREWELL: std::time::Duration = std::time::Duration::from_secs(
 mod tests {
     use super::*;
 
+    #[cfg(not(madsim))]
+    #[tokio::test]
+    async fn bytes_do_not_overtake_a_backlog() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let (_reader, writer) = tokio::io::split(TcpStream::connect(peer).await.unwrap());
+        let mut conn = ConnIo {
+            peer,
+            writer: Some(writer),
+            backlog: vec![1],
+            taken: 0,
+            paused: false,
+            closing: false,
+            changed: Rc::default(),
+        };
+        assert!(conn.send(&[2]).unwrap());
+        assert_eq!((conn.backlog.as_slice(), conn.taken), (&[1, 2][..], 0));
+    }
+
     #[test]
     fn frames_are_cut_whole() {
         let bytes = [0, 0, 0, 1, 9, 0, 0, 0, 2, 8, 8, 0, 0, 0, 3, 7];
-        assert_eq!(whole_frames(&bytes, 100), (11, None));
-        assert_eq!(whole_frames(&bytes[..3], 100), (0, None));
-        assert_eq!(whole_frames(&bytes, 1), (5, Some(2)));
-        assert_eq!(whole_frames(&[0xff; 4], 100), (0, Some(-1)));
+        assert_eq!(whole_frames(&bytes, 0..=100), (11, None));
+        assert_eq!(whole_frames(&bytes[..3], 0..=100), (0, None));
+        assert_eq!(whole_frames(&bytes, 0..=1), (5, Some(2)));
+        assert_eq!(whole_frames(&[0xff; 4], 0..=100), (0, Some(-1)));
+        assert_eq!(whole_frames(&[0; 4], 1..=100), (0, Some(0)));
     }
 
     #[test]

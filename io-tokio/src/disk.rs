@@ -22,6 +22,7 @@ pub enum DeviceOp {
     Rename { from: FileId, from_path: PathBuf, to: FileId, to_path: PathBuf },
     FsyncLogDir,
     Truncate { path: PathBuf, at: u64 },
+    Discard { file: FileId, path: PathBuf },
     PutEpochs { generation: u32, accepted: u32, current: u32 },
     SnapSlice { at: u64, bytes: Vec<u8> },
     SnapFinish { path: PathBuf, zxid: Zxid },
@@ -41,7 +42,7 @@ pub enum DiskDone {
     SnapDurable { zxid: Zxid },
     SnapFailed { error: String },
     Read { file: FileId, at: u64, bytes: Vec<u8> },
-    ReadFailed { file: FileId, error: String },
+    ReadFailed { file: FileId, at: u64, error: String },
     Failed { device: Device, error: String },
 }
 
@@ -122,6 +123,7 @@ impl Disk for ThreadDisk {
                 | DeviceOp::Rename { .. }
                 | DeviceOp::FsyncLogDir
                 | DeviceOp::Truncate { .. }
+                | DeviceOp::Discard { .. }
                 | DeviceOp::PutEpochs { .. } => log.push(op),
             }
         }
@@ -221,6 +223,17 @@ impl LogDevice {
                 .open(&path)
                 .and_then(|file| file.set_len(at).and_then(|()| file.sync_all()))
                 .map_err(|error| (path, error)),
+            DeviceOp::Discard { file, path } => {
+                self.files.remove(&file);
+                let dir = path.parent().unwrap_or(&self.dir).to_owned();
+                match fs::remove_file(&path) {
+                    // Whoever begins again finds it gone.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    removed => removed,
+                }
+                .and_then(|()| self.fsync_dir(&dir))
+                .map_err(|error| (path, error))
+            }
             other => unreachable!("{other:?} is not the log's"),
         }
     }
@@ -508,7 +521,7 @@ fn run_reads(ops: Receiver<Vec<DeviceOp>>, done: &UnboundedSender<DiskDone>) {
             let DeviceOp::Read { file, path, at, len } = op else { continue };
             let answer = match read(&mut now, file, &path, at, len) {
                 Ok(bytes) => DiskDone::Read { file, at, bytes },
-                Err(error) => DiskDone::ReadFailed { file, error: error.to_string() },
+                Err(error) => DiskDone::ReadFailed { file, at, error: error.to_string() },
             };
             let _ = done.send(answer);
         }

@@ -8,10 +8,13 @@
 use crate::clock::Clock;
 use crate::conn::{
     ConnIo, FAREWELL, HTTP_ANSWER, Opening, TLS_ANSWER, finish_writing, opening_of, whole_frames,
+    write_some,
 };
 use crate::data_dir::DataDirs;
 use crate::disk::{DeviceOp, Disk, DiskDone, ThreadDisk};
+use crate::peers::Peers;
 use crate::settings::{RunError, Settings};
+use crate::sockets::{self, BACKLOG};
 use crate::words::{DriverFigures, Observer, View, Words};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +22,7 @@ use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf};
+use tokio::io::{AsyncRead, ReadBuf, ReadHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -91,7 +94,11 @@ pub async fn run_on(
     let clock = Clock::start();
     let server = Server::new(settings.core.clone(), settings.seed, clock.now(), storage.listing);
     let listener = match settings.client_addr {
-        Some(addr) => Some(listen(&settings, addr).await?),
+        Some(addr) => {
+            let backlog = settings.backlog.unwrap_or(BACKLOG);
+            let listener = sockets::listen(addr, settings.tcp_keepalive, backlog).await;
+            Some(listener.map_err(|error| RunError::Listen { addr, error })?)
+        }
         None => None,
     };
     let client_addr = listener.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -120,7 +127,12 @@ pub async fn run_on(
     if let Some(addr) = client_addr {
         shared.core.borrow_mut().observer.listening(addr);
     }
-    let outcome = drive(&shared, storage.done, shutdown).await;
+    let peers = shared.links();
+    let outcome = tokio::select! {
+        biased;
+        error = port_failure(peers.as_ref()) => Err(error),
+        outcome = drive(&shared, peers.as_ref(), storage.done, shutdown) => outcome,
+    };
     if let Some(accepting) = accepting {
         accepting.abort();
     }
@@ -137,6 +149,28 @@ struct Shared {
     scratch: RefCell<Vec<u8>>,
     /// Something came in: effects have to be collected.
     wake: Notify,
+}
+
+impl Shared {
+    /// Links to other servers, unless this one stands alone.
+    fn links(self: &Rc<Self>) -> Option<Peers> {
+        let settings = self.core.borrow().settings.peers.clone()?;
+        let shared = self.clone();
+        let sink = move |input: &Input<'_>| {
+            let mut core = shared.core.borrow_mut();
+            let now = core.clock.now();
+            core.server.input(now, input);
+            shared.wake.notify_one();
+        };
+        Some(Peers::start(settings, Box::new(sink)))
+    }
+}
+
+async fn port_failure(peers: Option<&Peers>) -> RunError {
+    match peers {
+        Some(peers) => peers.failed().await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Core {
@@ -156,29 +190,6 @@ struct Core {
     settings: Settings,
     clock: Clock,
 }
-
-async fn listen(settings: &Settings, addr: SocketAddr) -> Result<TcpListener, RunError> {
-    let cannot = |error| RunError::Listen { addr, error };
-    #[cfg(not(madsim))]
-    {
-        use tokio::net::TcpSocket;
-        let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-        let socket = socket.map_err(cannot)?;
-        socket.set_reuseaddr(true).map_err(cannot)?;
-        socket.set_keepalive(settings.tcp_keepalive).map_err(cannot)?;
-        socket.bind(addr).map_err(cannot)?;
-        socket.listen(settings.backlog.unwrap_or(BACKLOG)).map_err(cannot)
-    }
-    #[cfg(madsim)]
-    {
-        let _ = settings;
-        TcpListener::bind(addr).await.map_err(cannot)
-    }
-}
-
-/// Connections that may wait to be accepted. Java's 50 loses some when a whole fleet reconnects at once.
-#[cfg(not(madsim))]
-const BACKLOG: u32 = 1024;
 
 async fn accept(shared: Rc<Shared>, listener: TcpListener) {
     #[cfg(not(madsim))]
@@ -346,7 +357,7 @@ fn on_bytes(shared: &Shared, id: ConnId, bytes: &[u8], intake: &mut Intake) -> O
             Err(last) => return Some(End::Answer(last)),
         }
     }
-    let (whole, wrong) = whole_frames(bytes, core.settings.core.limits.frame_max);
+    let (whole, wrong) = whole_frames(bytes, 0..=i64::from(core.settings.core.limits.frame_max));
     if whole > 0 {
         let now = core.clock.now();
         core.server.input(now, &Input::Requests { conn: id, bytes: &bytes[..whole] });
@@ -382,7 +393,7 @@ async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
         while at < bytes.len() {
             // Small pieces, so that the core learns of every bit of credit.
             let piece = &bytes[at..bytes.len().min(at + READ_AT_ONCE)];
-            let outcome = writer.write(piece).await;
+            let outcome = write_some(&mut writer, piece).await;
             let mut core = shared.core.borrow_mut();
             let Some(conn) = core.conns.get_mut(&id) else { return };
             match outcome {
@@ -551,7 +562,9 @@ impl Core {
                 Input::SnapFailed
             }
             DiskDone::Read { file, at, bytes } => Input::ReadDone { file: *file, at: *at, bytes },
-            DiskDone::ReadFailed { file, error } => Input::ReadFailed { file: *file, error },
+            DiskDone::ReadFailed { file, at, error } => {
+                Input::ReadFailed { file: *file, at: *at, error }
+            }
             DiskDone::Failed { device, error } => Input::Failed { device: *device, error },
         };
         self.server.input(now, &input);
@@ -572,15 +585,13 @@ impl Core {
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 /// Collects the effects of what came in, and carries them out.
-fn turn(shared: &Rc<Shared>) {
+fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
     let mut core = shared.core.borrow_mut();
     let now = core.clock.now();
     let Core { server, conns, timers, disk, path, observer, .. } = &mut *core;
     let turn = server.effects(now);
     let mut ops = Vec::new();
-    let mut sent: Vec<(ConnId, u64)> = Vec::new();
-    let mut gone: Vec<ConnId> = Vec::new();
-    let mut closed: Vec<ConnId> = Vec::new();
+    let mut news = ClientNews::default();
     let (mut serving, mut halted) = (false, None);
     for effect in turn.effects() {
         match *effect {
@@ -590,6 +601,7 @@ fn turn(shared: &Rc<Shared>) {
             | Effect::Rename { .. }
             | Effect::FsyncDir
             | Effect::Truncate { .. }
+            | Effect::Discard { .. }
             | Effect::PutEpochs { .. }
             | Effect::SnapSlice { .. }
             | Effect::SnapFinish { .. }
@@ -597,20 +609,13 @@ fn turn(shared: &Rc<Shared>) {
             | Effect::Remove { .. } => ops.extend(device_op(effect, &turn, path)),
             Effect::Reply { conn: id } => {
                 let Some(conn) = conns.get_mut(&id) else { continue };
-                let was_empty = conn.backlog.is_empty();
-                match conn.send(turn.reply(id)) {
-                    Ok(false) => sent.push((id, conn.taken)),
-                    Ok(true) => {
-                        if was_empty && conn.writer.is_some() {
-                            spawn_local(write_backlog(shared.clone(), id));
-                        }
-                    }
-                    Err(_) => gone.push(id),
+                if news.reply(id, conn, turn.reply(id)) {
+                    spawn_local(write_backlog(shared.clone(), id));
                 }
             }
             Effect::Pause { conn } => set_paused(conns, conn, true),
             Effect::Resume { conn } => set_paused(conns, conn, false),
-            Effect::Close { conn } => closed.push(conn),
+            Effect::Close { conn } => news.closed.push(conn),
             Effect::SetTimer { id, at } => {
                 timers.insert(id, at);
             }
@@ -619,12 +624,15 @@ fn turn(shared: &Rc<Shared>) {
                 observer.milestone(milestone, &turn);
             }
             Effect::Halt => halted = turn.halted().map(str::to_owned),
-            // Nobody answers on a link of a server that stands alone.
             Effect::SendPeer { .. }
             | Effect::Connect { .. }
             | Effect::Disconnect { .. }
             | Effect::PausePeer { .. }
-            | Effect::ResumePeer { .. } => {}
+            | Effect::ResumePeer { .. } => {
+                if let Some(peers) = peers {
+                    peers.take(effect, |span| turn.bytes(span));
+                }
+            }
         }
     }
     if !ops.is_empty() {
@@ -634,14 +642,44 @@ fn turn(shared: &Rc<Shared>) {
         core.serving_since = Some(now.mono);
     }
     core.halted = core.halted.take().or(halted);
-    for (conn, upto) in sent {
-        core.server.input(now, &Input::Sent { conn, upto });
+    news.settle(&mut core);
+    drop(core);
+    if let Some(peers) = peers {
+        peers.flush();
     }
-    for id in gone {
-        core.forget(id);
+}
+
+/// What a turn did to clients, told when it is over.
+#[derive(Default)]
+struct ClientNews {
+    sent: Vec<(ConnId, u64)>,
+    gone: Vec<ConnId>,
+    closed: Vec<ConnId>,
+}
+
+impl ClientNews {
+    /// Sends a reply; true when a task has to wait for the socket to take the rest.
+    fn reply(&mut self, id: ConnId, conn: &mut ConnIo, bytes: &[u8]) -> bool {
+        let was_empty = conn.backlog.is_empty();
+        match conn.send(bytes) {
+            Ok(true) => return was_empty && conn.writer.is_some(),
+            Ok(false) => self.sent.push((id, conn.taken)),
+            Err(_) => self.gone.push(id),
+        }
+        false
     }
-    for id in closed {
-        core.let_go(id, &[]);
+
+    fn settle(self, core: &mut Core) {
+        let now = core.clock.now();
+        for (conn, upto) in self.sent {
+            core.server.input(now, &Input::Sent { conn, upto });
+        }
+        for id in self.gone {
+            core.forget(id);
+        }
+        for id in self.closed {
+            core.let_go(id, &[]);
+        }
     }
 }
 
@@ -665,6 +703,7 @@ fn device_op(
         }
         Effect::FsyncDir => DeviceOp::FsyncLogDir,
         Effect::Truncate { file, at } => DeviceOp::Truncate { path: place(file), at },
+        Effect::Discard { file } => DeviceOp::Discard { file, path: place(file) },
         Effect::PutEpochs { generation, accepted, current } => {
             DeviceOp::PutEpochs { generation, accepted, current }
         }
@@ -687,12 +726,13 @@ fn set_paused(conns: &mut HashMap<ConnId, ConnIo>, id: ConnId, paused: bool) {
 
 async fn drive(
     shared: &Rc<Shared>,
+    peers: Option<&Peers>,
     mut done: UnboundedReceiver<DiskDone>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     tokio::pin!(shutdown);
     loop {
-        turn(shared);
+        turn(shared, peers);
         let (halted, next) = {
             let core = shared.core.borrow();
             let next = core.timers.values().min().map(|at| core.clock.at(*at));
@@ -712,7 +752,7 @@ async fn drive(
             () = &mut shutdown => {
                 let now = shared.core.borrow().clock.now();
                 shared.core.borrow_mut().server.input(now, &Input::Command(Command::Drain));
-                turn(shared);
+                turn(shared, peers);
                 return Ok(());
             }
             answer = done.recv() => {

@@ -10,11 +10,13 @@ mod data_dir;
 mod descriptors;
 mod disk;
 mod driver;
+mod peers;
 mod settings;
+mod sockets;
 mod words;
 
 pub use data_dir::DataDirs;
 pub use disk::{DeviceOp, Disk, DiskDone, ThreadDisk};
 pub use driver::{Storage, run, run_on};
-pub use settings::{RunError, Settings};
+pub use settings::{PeerSettings, RunError, Settings};
 pub use words::{DriverFigures, Observer, View, Words};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use zoetrope_core::Config;
+use zoetrope_core::{Config, Ensemble, Sid};
 
 /// Settings of a run.
 #[derive(Clone, Debug)]
@@ -29,6 +29,27 @@ pub struct Settings {
     pub tcp_keepalive: bool,
     /// `fsync.warningthresholdms`.
     pub fsync_warning_ms: u64,
+    /// The other servers; `None`: this one runs alone.
+    pub peers: Option<PeerSettings>,
+}
+
+/// Links to the other servers of the ensemble.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PeerSettings {
+    /// This server; a member of `ensemble`.
+    pub sid: Sid,
+    /// Who is where, by zoo.cfg.
+    pub ensemble: Ensemble,
+    /// `quorumListenOnAllIPs`: listen on all addresses instead of those of this server's line.
+    pub listen_on_all: bool,
+    /// `cnxTimeout`: ms an attempt to connect may take.
+    pub connect_timeout_ms: u64,
+    /// `quorumCnxnTimeoutMs`, or else `syncLimit` ticks: ms a greeting may take.
+    pub handshake_timeout_ms: u64,
+    /// `electionPortBindRetry`: attempts to listen, a second apart; 0: for ever.
+    pub bind_retries: u32,
+    /// `tcpKeepAlive`.
+    pub tcp_keepalive: bool,
 }
 
 /// Why a run ended, for a person.
@@ -48,6 +69,19 @@ pub enum RunError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// A port for other servers cannot be opened.
+    #[error(
+        "cannot listen on {addr}, the {port} port: {error}. Is another server running there? Other \
+         servers would never reach this one"
+    )]
+    PeerPort {
+        /// Which of the two.
+        port: &'static str,
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The core stopped for good.
     #[error("{0}")]
     Halted(String),
@@ -60,6 +94,7 @@ impl RunError {
             Self::Configuration(_) => 2,
             Self::DataDir(_) => 3,
             Self::Listen { .. } | Self::Halted(_) => 1,
+            Self::PeerPort { .. } => 14,
         }
     }
 }

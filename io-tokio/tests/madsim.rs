@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use zoetrope_core::{Command, Config, Dir, FilePlace, Listing, Milestone, Turn};
+use zoetrope_core::{
+    Command, Config, Dir, Ensemble, FilePlace, Listing, Member, Milestone, PeerAddress, Sid, Turn,
+};
 use zoetrope_io_tokio::{
-    DeviceOp, Disk, DiskDone, Observer, RunError, Settings, Storage, View, Words, run_on,
+    DeviceOp, Disk, DiskDone, Observer, PeerSettings, RunError, Settings, Storage, View, Words,
+    run_on,
 };
 
 type Files = Arc<Mutex<BTreeMap<PathBuf, Vec<u8>>>>;
@@ -97,7 +100,7 @@ impl Observer for Deaf {
 
 const ADDR: &str = "10.0.0.1:2181";
 
-async fn serve(files: Files) -> Result<(), RunError> {
+async fn serve(files: Files, peers: Option<PeerSettings>) -> Result<(), RunError> {
     let settings = Settings {
         core: Config { tick_ms: 1000, ..Config::default() },
         seed: 1,
@@ -110,6 +113,7 @@ async fn serve(files: Files) -> Result<(), RunError> {
         max_cnxns: 0,
         tcp_keepalive: false,
         fsync_warning_ms: 1000,
+        peers,
     };
     let listed = |(path, bytes): (&PathBuf, &Vec<u8>)| {
         let name = path.display().to_string();
@@ -130,6 +134,8 @@ async fn send(stream: &mut TcpStream, parts: &[&[u8]]) {
     let mut frame = (body.len() as u32).to_be_bytes().to_vec();
     frame.extend(body);
     stream.write_all(&frame).await.unwrap();
+    // madsim sends nothing before.
+    stream.flush().await.unwrap();
 }
 
 async fn receive(stream: &mut TcpStream) -> Vec<u8> {
@@ -179,7 +185,7 @@ async fn a_session_survives_a_killed_server() {
         .init(move || {
             let files = disk.clone();
             async move {
-                let run = tokio::task::spawn_local(serve(files));
+                let run = tokio::task::spawn_local(serve(files, None));
                 run.await.unwrap().unwrap();
             }
         })
@@ -222,4 +228,69 @@ async fn a_session_survives_a_killed_server() {
     });
     timeout(Duration::from_secs(60), talk).await.expect("within a minute").unwrap();
     assert!(files.lock().unwrap().keys().any(|path| path.starts_with("log.1")));
+}
+
+/// Server 2 at 10.0.0.1 and server 1 at 10.0.0.2.
+fn two_servers() -> PeerSettings {
+    let mut ensemble = Ensemble::default();
+    for (sid, host) in [(2, "10.0.0.1"), (1, "10.0.0.2")] {
+        let host = host.to_owned();
+        let address = PeerAddress { host, quorum_port: 2888, election_port: 3888 };
+        let member = Member { addresses: vec![address], observer: false, client: None };
+        ensemble.members.insert(Sid(sid), member);
+    }
+    PeerSettings {
+        sid: Sid(2),
+        ensemble,
+        listen_on_all: false,
+        connect_timeout_ms: 5000,
+        handshake_timeout_ms: 5000,
+        bind_retries: 3,
+        tcp_keepalive: false,
+    }
+}
+
+fn hello(sid: i64, own: &[u8]) -> Vec<u8> {
+    let len = own.len() as u32;
+    [&(-65536i64).to_be_bytes()[..], &sid.to_be_bytes(), &len.to_be_bytes(), own].concat()
+}
+
+#[madsim::test]
+async fn a_server_with_a_smaller_sid_is_called_back() {
+    let handle = Handle::current();
+    let _server = handle
+        .create_node()
+        .name("server")
+        .ip("10.0.0.1".parse().unwrap())
+        .init(|| async {
+            let run = tokio::task::spawn_local(serve(Files::default(), Some(two_servers())));
+            run.await.unwrap().unwrap();
+        })
+        .build();
+    let peer = handle.create_node().name("peer").ip("10.0.0.2".parse().unwrap()).build();
+    let talk = peer.spawn(async move {
+        let listener = TcpListener::bind("10.0.0.2:3888").await.unwrap();
+        let mut poke = loop {
+            match timeout(Duration::from_secs(1), TcpStream::connect("10.0.0.1:3888")).await {
+                Ok(Ok(stream)) => break stream,
+                _ => sleep(Duration::from_millis(100)).await,
+            }
+        };
+        poke.write_all(&hello(1, b"10.0.0.2:3888")).await.unwrap();
+        poke.flush().await.unwrap();
+        let (mut called, _) = listener.accept().await.unwrap();
+        let mut heard = vec![0; 33];
+        called.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, hello(2, b"10.0.0.1:3888"));
+        assert_eq!(poke.read(&mut heard).await.unwrap(), 0, "the poke itself is closed");
+        // The quorum port is open to whoever comes.
+        let mut learner = TcpStream::connect("10.0.0.1:2888").await.unwrap();
+        learner.write_all(&[0; 8]).await.unwrap();
+        learner.flush().await.unwrap();
+        // A message of no length ends the link.
+        called.write_all(&[0; 4]).await.unwrap();
+        called.flush().await.unwrap();
+        assert_eq!(called.read(&mut heard).await.unwrap(), 0);
+    });
+    timeout(Duration::from_secs(60), talk).await.expect("within a minute").unwrap();
 }

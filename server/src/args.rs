@@ -29,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve clients until SIGTERM or SIGINT
     Server(ServerCommand),
+    /// Start several servers of one ensemble on this machine, to try it
+    Ensemble(EnsembleArgs),
     /// Look at configuration without starting anything
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -64,6 +66,20 @@ pub struct ServerArgs {
     /// What is worth a line
     #[arg(long, value_enum, default_value_t, env = "ZOETROPE_LOG_LEVEL")]
     pub log_level: LogLevel,
+}
+
+/// `zoetrope ensemble`.
+#[derive(Args, Clone, Debug)]
+pub struct EnsembleArgs {
+    /// How many servers
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
+    pub servers: u16,
+    /// Client port of the first; the others follow
+    #[arg(long, default_value_t = 2181, value_parser = clap::value_parser!(u16).range(1..=60000))]
+    pub port: u16,
+    /// Where each keeps its zoo.cfg, its data and its log
+    #[arg(long, default_value = "zoetrope-ensemble")]
+    pub dir: PathBuf,
 }
 
 /// `zoetrope config`.

@@ -5,10 +5,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use zoetrope_core::properties::{self, Property};
+
 use crate::draft::{Draft, is_relative};
 use crate::keys::{self, Does, Key, Kind};
 use crate::nearest::nearest;
-use crate::properties::{self, Property};
 use crate::settings::Settings;
 use crate::value::{Fault, Given};
 
@@ -114,7 +115,7 @@ impl Loaded {
     }
 }
 
-/// Reads all sources. `read` is asked for the file that `dynamicConfigFile` names.
+/// Reads all sources. `read` is asked for the file that `dynamicConfigFile` names, and for `myid` in an ensemble.
 pub fn load(sources: &Sources, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Loaded {
     let mut loader = Loader {
         draft: Draft::new(sources.file.is_some()),
@@ -126,7 +127,7 @@ pub fn load(sources: &Sources, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> L
         loader.take(entry, &entries);
     }
     loader.read_dynamic_config(read);
-    loader.finish()
+    loader.finish(read)
 }
 
 struct Entry {
@@ -166,7 +167,7 @@ impl Loader {
     }
 
     fn parse(&mut self, path: &Path, bytes: &[u8]) -> Vec<Property> {
-        properties::parse(bytes).unwrap_or_else(|malformed| {
+        properties::parse(&properties::text_of(bytes)).unwrap_or_else(|malformed| {
             let origin = Origin::File { path: path.to_owned(), line: malformed.line };
             self.find(Some(origin), None, None, Severity::Error, malformed.to_string());
             Vec::new()
@@ -269,15 +270,12 @@ impl Loader {
 
     fn dynamic_verdict(&mut self, property: &Property) -> (Severity, String) {
         let key = property.key.as_str();
-        if key.starts_with("server.") {
+        if ["server.", "group", "weight"].iter().any(|stem| key.starts_with(stem)) {
             let given = Given { key, value: &property.value };
-            return match self.draft.add_member(&given) {
+            return match self.draft.quorum.add_line(&given) {
                 Ok(()) => (Severity::Honoured, "honoured".into()),
                 Err(fault) => graded(fault),
             };
-        }
-        if key.starts_with("group") || key.starts_with("weight") {
-            return (Severity::Note, "accepted, no effect: the server has no quorum".into());
         }
         let text = match key {
             "version" => "dynamic file shouldn't have version inside".to_owned(),
@@ -286,8 +284,8 @@ impl Loader {
         (Severity::Error, text)
     }
 
-    fn finish(mut self) -> Loaded {
-        let (settings, broken) = self.draft.clone().finish();
+    fn finish(mut self, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Loaded {
+        let (settings, broken) = self.draft.clone().finish(read);
         for (key, fault) in broken {
             let origin = key.as_ref().and_then(|key| self.origins.get(key).cloned());
             let (severity, text) = graded(fault);

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::quorum::{QuorumDraft, ReadFile, host_to_listen_on};
 use crate::settings::Settings;
-use crate::value::{Fault, Given};
+use crate::value::Fault;
 
 /// What the keys seen so far say.
 #[derive(Clone, Debug)]
@@ -14,7 +15,7 @@ pub struct Draft {
     pub(crate) client_host: Option<String>,
     pub(crate) standalone_enabled: bool,
     pub(crate) dynamic_config: Option<PathBuf>,
-    pub(crate) members: Vec<Member>,
+    pub(crate) quorum: QuorumDraft,
     pub(crate) snap_retain: u32,
     pub(crate) purge_hours: Option<i32>,
     pub(crate) pre_alloc_kib: Option<i64>,
@@ -22,14 +23,6 @@ pub struct Draft {
     pub(crate) enforce_auth: bool,
     pub(crate) enforced_schemes: Vec<String>,
     pub(crate) require_sasl: bool,
-}
-
-/// One `server.N`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Member {
-    key: String,
-    observer: bool,
-    client: Option<(Option<String>, u16)>,
 }
 
 /// A broken rule and the key that broke it, if it is one.
@@ -51,7 +44,7 @@ impl Draft {
             client_host,
             standalone_enabled: true,
             dynamic_config: None,
-            members: Vec::new(),
+            quorum: QuorumDraft::default(),
             snap_retain: 3,
             purge_hours: None,
             pre_alloc_kib: None,
@@ -63,20 +56,10 @@ impl Draft {
         }
     }
 
-    /// Takes a `server.N` in.
-    pub(crate) fn add_member(&mut self, given: &Given<'_>) -> Result<(), Fault> {
-        let id = given.key.strip_prefix("server.").unwrap_or_default();
-        if id.parse::<i64>().is_err() {
-            return Err(Fault::Error(format!("{id:?} is no server id: an integer is needed")));
-        }
-        self.members.push(parse_member(given.key, given.value)?);
-        Ok(())
-    }
-
     /// Applies the rules between keys.
-    pub(crate) fn finish(mut self) -> (Settings, Vec<Broken>) {
+    pub(crate) fn finish(mut self, read: ReadFile<'_>) -> (Settings, Vec<Broken>) {
         let mut broken = Vec::new();
-        self.check_members(&mut broken);
+        self.settle_mode(read, &mut broken);
         self.settle_addresses(&mut broken);
         self.settle_timeouts(&mut broken);
         self.settle_storage();
@@ -84,40 +67,13 @@ impl Draft {
         (self.settings, broken)
     }
 
-    fn check_members(&mut self, broken: &mut Vec<Broken>) {
-        let observers = self.members.iter().filter(|member| member.observer).count();
-        let participants = self.members.len() - observers;
-        let first = self.members.first().map(|member| member.key.clone());
-        let fault = match participants {
-            0 if observers > 0 => {
-                Fault::Error("Observers w/o participants is an invalid configuration".into())
-            }
-            0 if !self.standalone_enabled => Fault::Error(
-                "standaloneEnabled = false then number of participants should be >0".into(),
-            ),
-            0 => return,
-            1 if self.standalone_enabled && observers > 0 => {
-                Fault::Error("Observers w/o quorum is an invalid configuration".into())
-            }
-            1 if self.standalone_enabled => Fault::Warning(
-                "Invalid configuration, only one server specified (ignoring): the server runs alone".into(),
-            ),
-            participants => Fault::Error(format!(
-                "{participants} participants ask for ensemble mode, which is not part of this release: \
-                 a standalone server in its place would diverge from the others"
-            )),
-        };
-        let key = first.or_else(|| Some("standaloneEnabled".to_owned()));
-        broken.push((key, fault));
-    }
-
     fn settle_addresses(&mut self, broken: &mut Vec<Broken>) {
         // Java takes the client port out of the only server's line, too.
         if self.client_port.is_none()
-            && let [Member { client: Some((host, port)), .. }] = &self.members[..]
+            && let Some(client) = self.quorum.only_member().and_then(|own| own.client.clone())
         {
-            self.client_port = Some(*port);
-            self.client_host = self.client_host.take().or_else(|| host.clone());
+            self.client_port = Some(client.port);
+            self.client_host = self.client_host.take().or_else(|| host_to_listen_on(&client));
         }
         match self.data_dir.take() {
             Some(dir) => {
@@ -191,54 +147,4 @@ impl Draft {
 /// Paths that depend on where the server was started.
 pub(crate) fn is_relative(value: &str) -> bool {
     !value.is_empty() && Path::new(value).is_relative()
-}
-
-/// `host:quorumPort:electionPort[:role][;[clientHost:]clientPort]`, several addresses with `|` between.
-fn parse_member(key: &str, value: &str) -> Result<Member, Fault> {
-    let malformed = || {
-        Fault::Error(format!(
-            "{value} does not have the form server_config or server_config;client_config where server_config is \
-             the pipe separated list of host:port:port or host:port:port:type and client_config is port or host:port"
-        ))
-    };
-    let (servers, client) = match value.split_once(';') {
-        Some((servers, client)) => (servers, Some(client)),
-        None => (value, None),
-    };
-    let client = client.map(|client| parse_client(client).ok_or_else(malformed)).transpose()?;
-    let mut observer = false;
-    for server in servers.split('|') {
-        let (_, rest) = split_host(server.trim()).ok_or_else(malformed)?;
-        let parts: Vec<&str> = rest.split(':').collect();
-        let (ports, role) = match parts[..] {
-            [quorum, election] => ([quorum, election], None),
-            [quorum, election, role] => ([quorum, election], Some(role)),
-            _ => return Err(malformed()),
-        };
-        if ports.iter().any(|port| port.parse::<u16>().is_err()) {
-            return Err(malformed());
-        }
-        observer |= match role.map(str::to_ascii_lowercase).as_deref() {
-            None | Some("participant") => false,
-            Some("observer") => true,
-            Some(other) => return Err(Fault::Error(format!("Unrecognised peertype: {other}"))),
-        };
-    }
-    Ok(Member { key: key.to_owned(), observer, client })
-}
-
-fn parse_client(client: &str) -> Option<(Option<String>, u16)> {
-    match split_host(client) {
-        Some((host, port)) => Some((Some(host.to_owned()), port.parse().ok()?)),
-        None => Some((None, client.parse().ok()?)),
-    }
-}
-
-/// The host in front of the first colon, or in brackets.
-fn split_host(text: &str) -> Option<(&str, &str)> {
-    match text.strip_prefix('[') {
-        Some(rest) => rest.split_once("]:"),
-        None => text.split_once(':'),
-    }
-    .filter(|(host, _)| !host.is_empty())
 }

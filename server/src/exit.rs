@@ -13,6 +13,8 @@ pub enum Exit {
     Configuration = 2,
     /// A data directory cannot be used.
     DataDirectory = 3,
+    /// A port for other servers cannot be opened; Java's number.
+    PeerPort = 14,
     /// This program is wrong: it panicked.
     Panic = 70,
 }

@@ -81,6 +81,7 @@ fn run(settings: io_tokio::Settings, all: &Settings, newcomer: bool) -> Exit {
                 let exit = match error {
                     io_tokio::RunError::Configuration(_) => Exit::Configuration,
                     io_tokio::RunError::DataDir(_) => Exit::DataDirectory,
+                    io_tokio::RunError::PeerPort { .. } => Exit::PeerPort,
                     io_tokio::RunError::Listen { .. } | io_tokio::RunError::Halted(_) => {
                         Exit::Failure
                     }
@@ -125,6 +126,7 @@ fn for_driver(settings: &Settings) -> Result<io_tokio::Settings, String> {
         max_cnxns: settings.listen.total_max,
         tcp_keepalive: settings.listen.keep_alive,
         fsync_warning_ms: settings.fsync_warning_ms,
+        peers: settings.peers.clone(),
     })
 }
 

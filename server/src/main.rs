@@ -8,7 +8,7 @@ use clap::Parser;
 
 use zoetrope_server::args::{Cli, Command, ConfigCommand};
 use zoetrope_server::exit::{Exit, refuse};
-use zoetrope_server::{check, launch, markdown, sources};
+use zoetrope_server::{check, ensemble, launch, markdown, sources};
 
 // Known mistakes are for the simulator only.
 const _: () = assert!(!zoetrope_core::PLANTED_BUGS);
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
             command.server.config = command.server.config.or(command.file);
             launch::serve(&command.server).into()
         }
+        Some(Command::Ensemble(args)) => ensemble::run(&args).into(),
         Some(Command::Config(ConfigCommand::Check { file, set })) => config_check(&file, &set),
         Some(Command::Config(ConfigCommand::Keys { markdown: true })) => {
             print(&markdown::configuration())

@@ -64,7 +64,9 @@ pub fn configuration() -> String {
         page.push_str(&format!("\n## {}\n\n{}\n\n", section.title, section.note));
         page.push_str("| key | default | what it does |\n|---|---|---|\n");
         for key in section.keys {
-            page.push_str(&format!("| `{}` | {} | {} |\n", key.name, key.default, effect(key)));
+            // A bar would end the cell, even inside of code.
+            let effect = effect(key).replace('|', "\\|");
+            page.push_str(&format!("| `{}` | {} | {effect} |\n", key.name, key.default));
         }
     }
     page

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use zoetrope_core::Config;
+use zoetrope_io_tokio::PeerSettings;
 
 /// Everything that can be set.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,6 +20,8 @@ pub struct Settings {
     pub fsync_warning_ms: u64,
     /// Where clients connect.
     pub listen: Listen,
+    /// The other servers; `None`: this one runs alone.
+    pub peers: Option<PeerSettings>,
     /// What the four-letter words answer.
     pub words: WordSettings,
 }
@@ -91,6 +94,7 @@ impl Default for Settings {
                 total_max: 0,
                 keep_alive: false,
             },
+            peers: None,
             words: WordSettings {
                 whitelist: vec!["srvr".to_owned()],
                 read_only_mode: false,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
+use zoetrope_core::wire::{PacketKind, PeerState};
 use zoetrope_core::{ConnId, Device, Dir, DropReason, FileId, Milestone, Refusal, Turn, Zxid};
 use zoetrope_io_tokio::Observer;
 
@@ -178,6 +179,20 @@ impl Observer for Log {
                 "this process stood still: it was stopped, swapped out or had no CPU. No session is expired for that \
                  time"
             ),
+            Milestone::PeerFault { number } => match turn.fault(number) {
+                (Some(sid), what) => warn!(peer = sid.0, "link given up: {what}"),
+                (None, what) => warn!("{what}"),
+            },
+            Milestone::RoleChanged { state } => info!("{}", role(state)),
+            Milestone::SyncStarted { sid, kind, zxid } => {
+                info!(peer = sid.0, %zxid, "brings a learner level: {}", plan(kind));
+            }
+            Milestone::SyncBegun { kind, zxid } => {
+                info!(%zxid, "is brought level by its leader: {}", plan(kind));
+            }
+            Milestone::LearnerServes { sid } => {
+                info!(peer = sid.0, "a learner is level and serves")
+            }
             Milestone::DeviceFailed { device } => error!(
                 device = device_name(device),
                 "a write to disk failed; what it had not confirmed is not acknowledged, and the server stops"
@@ -199,6 +214,25 @@ impl Log {
             ),
             _ => {}
         }
+    }
+}
+
+fn role(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Looking => "LOOKING for a leader",
+        PeerState::Following => "FOLLOWING: elected another server as leader",
+        PeerState::Observing => "OBSERVING: found the leader",
+        PeerState::Leading => "LEADING: elected; a quorum has to come to be led",
+    }
+}
+
+/// How a learner is brought level (quorum protocol §8).
+fn plan(kind: i32) -> &'static str {
+    match PacketKind::from_number(kind) {
+        Some(PacketKind::Diff) => "DIFF, it gets the txns it lacks",
+        Some(PacketKind::Trunc) => "TRUNC, what was never committed is cut off first",
+        Some(PacketKind::Snap) => "SNAP, it gets the whole tree",
+        _ => "?",
     }
 }
 

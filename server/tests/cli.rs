@@ -42,6 +42,22 @@ fn config_check_shows_every_line_and_counts_what_is_wrong() {
 }
 
 #[test]
+fn an_ensemble_is_checked() {
+    let scratch = Scratch::new();
+    let dir = scratch.file("myid", "1\n").parent().unwrap().display().to_string();
+    let text = format!(
+        "dataDir={dir}\nclientPort=0\ninitLimit=10\nsyncLimit=5\n\
+         server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2:observer\n"
+    );
+    let file = scratch.file("zoo.cfg", &text);
+    let (code, out, _) = run(zoetrope().args(["config", "check"]).arg(&file));
+    assert_eq!(code, Some(0), "{out}");
+    assert!(
+        out.contains("this is server 1, participant, of an ensemble of 2 voters and 1 observer")
+    );
+}
+
+#[test]
 fn passwords_are_not_shown() {
     let scratch = Scratch::new();
     let file = scratch.file("zoo.cfg", "dataDir=/d\nclientPort=1\nssl.keyStore.password=hidden\n");

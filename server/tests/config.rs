@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use zoetrope_core::{Compression, Config};
+use zoetrope_core::{Compression, Config, Sid};
+use zoetrope_io_tokio::PeerSettings;
 use zoetrope_server::config_file::{Loaded, Origin, Severity, Sources, load};
 use zoetrope_server::keys;
 use zoetrope_server::settings::DateFormat;
@@ -109,14 +110,6 @@ fn what_java_refuses_is_refused_with_its_words_and_the_line() {
 
 #[test]
 fn what_is_not_there_yet_is_refused_where_leaving_it_out_would_be_dangerous() {
-    let three = "server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888:participant;2181";
-    let text = format!("{LEAST}{three}");
-    assert!(
-        refusal(&text)
-            .starts_with("zoo.cfg line 3: server.1: 3 participants ask for ensemble mode")
-    );
-    let text = format!("{LEAST}standaloneEnabled=false\nserver.1=a:1:2");
-    assert!(refusal(&text).contains("ensemble mode"));
     let text = format!("{LEAST}secureClientPort=2281");
     assert!(
         refusal(&text).starts_with("zoo.cfg line 3: secureClientPort: TLS for clients is not part")
@@ -137,7 +130,9 @@ fn the_only_server_may_name_the_client_port() {
     for (line, host, port) in [
         ("server.1=a:1:2;2182", None, 2182),
         ("server.1=a:1:2:participant;b:2183", Some("b"), 2183),
-        ("server.1=a:1:2|a2:1:2;[::1]:2184", Some("::1"), 2184),
+        ("server.1=[::1]:1:2;[::1]:2184", Some("::1"), 2184),
+        ("server.1=a:1:2;0.0.0.0:2185", None, 2185),
+        ("server.1=a:1:2|a2:1:2;2186\nmultiAddress.enabled=true", None, 2186),
     ] {
         let loaded = load(&sources(&format!("dataDir=/d\n{line}")), &no_file);
         assert_eq!(loaded.refuses(true).count(), 0, "{line}");
@@ -157,6 +152,9 @@ fn a_malformed_server_is_refused() {
         "server.1=a:1:2;x",
         "server.1=a:1:2:leader",
         "server.x=a:1:2",
+        "server.-1=a:1:2",
+        "server.1=a:1:1",
+        "server.1=a:1:2|b:1:2",
         "server.1=a:1:2:observer",
         "server.1=a:1:2\nserver.2=a:1:2:observer",
     ] {
@@ -175,7 +173,7 @@ fn a_dynamic_file_counts_like_the_file_itself() {
     };
     assert_eq!(with("server.1=a:1:2;2181", "").refuses(true).count(), 0);
     for (dynamic, text, words) in [
-        ("server.1=a:1:2\nserver.2=b:1:2", "", "/x.dynamic line 1: server.1: 2 participants"),
+        ("server.1=a:1:2;x", "", "/x.dynamic line 1: server.1: a:1:2;x does not have the form"),
         ("version=1", "", "/x.dynamic line 1: version: dynamic file shouldn't have version inside"),
         ("tickTime=1", "", "/x.dynamic line 1: tickTime: Unrecognised parameter: tickTime"),
         ("", "server.1=a:1:2", "zoo.cfg line 4: parameter: server.1 must be in a separate dynamic"),
@@ -185,6 +183,207 @@ fn a_dynamic_file_counts_like_the_file_itself() {
         assert!(first.starts_with(words), "{first}");
     }
     assert!(refusal(&format!("{LEAST}dynamicConfigFile=/x")).contains("Error processing /x"));
+}
+
+const ENSEMBLE: &str = "dataDir=/d\nclientPort=2181\ntickTime=2000\ninitLimit=7\nsyncLimit=4\n\
+                        server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888\n";
+
+/// `text` on a server whose `myid` holds `id`.
+fn member(text: &str, id: &'static str) -> Loaded {
+    load(&sources(text), &move |path: &Path| match path.to_str() {
+        Some("/d/myid") => Ok(id.into()),
+        Some("/d/c.dynamic.1f") => Ok("server.1=a:1:2;2181\nserver.2=b:1:2\n".into()),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    })
+}
+
+fn refusals(loaded: &Loaded) -> Vec<String> {
+    loaded.refuses(true).map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_ensemble_reaches_the_core_and_the_links() {
+    let loaded = member(ENSEMBLE, "2\nignored");
+    assert_eq!(refusals(&loaded), Vec::<String>::new());
+    let core = &loaded.settings.core;
+    assert_eq!((core.sid, core.init_limit, core.sync_limit), (Sid(2), 7, 4));
+    let ensemble = core.ensemble.clone().expect("it is not alone");
+    assert_eq!(
+        ensemble.to_text(),
+        "server.1=a:2888:3888:participant\nserver.2=b:2888:3888:participant\n\
+         server.3=c:2888:3888:participant\nversion=0"
+    );
+    let peers = PeerSettings {
+        sid: Sid(2),
+        ensemble,
+        listen_on_all: false,
+        connect_timeout_ms: 5000,
+        handshake_timeout_ms: 8000,
+        bind_retries: 3,
+        tcp_keepalive: false,
+    };
+    assert_eq!(loaded.settings.peers, Some(peers));
+    let (severity, text) = finding(&loaded, "server.2");
+    assert_eq!(severity, Severity::Note);
+    assert_eq!(text, "this is server 2, participant, of an ensemble of 3 voters and 0 observers");
+}
+
+#[test]
+fn links_are_as_the_file_says() {
+    let text = format!(
+        "{ENSEMBLE}quorumListenOnAllIPs=true\ncnxTimeout=70\nquorumCnxnTimeoutMs=0x50\n\
+         electionPortBindRetry=0\ntcpKeepAlive=true\nmultiAddress.enabled=true\n\
+         server.4=[::1]:1:2|d:1:2:observer\npeerType=observer"
+    );
+    let loaded = member(&text, "4");
+    assert_eq!(refusals(&loaded), Vec::<String>::new());
+    let peers = loaded.settings.peers.expect("it is not alone");
+    assert!(peers.listen_on_all && peers.tcp_keepalive);
+    assert_eq!(
+        (peers.connect_timeout_ms, peers.handshake_timeout_ms, peers.bind_retries),
+        (70, 80, 0)
+    );
+    assert!(peers.ensemble.members[&Sid(4)].observer);
+    assert_eq!(peers.ensemble.members[&Sid(4)].addresses.len(), 2);
+    let text = format!("{ENSEMBLE}cnxTimeout=0\nquorumCnxnTimeoutMs=-1\nelectionPortBindRetry=-1");
+    let peers = member(&text, "1").settings.peers.expect("it is not alone");
+    assert_eq!(
+        (peers.connect_timeout_ms, peers.handshake_timeout_ms, peers.bind_retries),
+        (5000, 8000, 3)
+    );
+}
+
+#[test]
+fn groups_and_weights_reach_the_core() {
+    let text = format!("{ENSEMBLE}group.1=1:2\ngroup.2=3\nweight.2=5");
+    let ensemble = member(&text, "1").settings.core.ensemble.expect("it is not alone");
+    assert_eq!(
+        (ensemble.groups.len(), ensemble.weight(Sid(2)), ensemble.weight(Sid(3))),
+        (2, 5, 1)
+    );
+    for (lines, words) in [
+        ("group.1=1:2", "Server 3 is not in a group"),
+        ("weight.1=2", "Server 1 is not in a group"),
+        ("group.1=1:2:3\ngroup.2=3", "zoo.cfg line 10: group.2: Server 3 is in multiple groups"),
+        (
+            "group.1=x",
+            "zoo.cfg line 9: group.1: For input string: \"x\" (a server's number is needed)",
+        ),
+    ] {
+        assert_eq!(refusals(&member(&format!("{ENSEMBLE}{lines}"), "1")), [words]);
+    }
+}
+
+#[test]
+fn an_ensemble_that_cannot_be_is_refused_with_javas_words() {
+    let refused = |text: &str, id| refusals(&member(text, id)).remove(0);
+    for (id, words) in [
+        ("x", "serverid x is not a number, in /d/myid"),
+        (" 1", "serverid  1 is not a number, in /d/myid"),
+        ("", "serverid  is not a number, in /d/myid"),
+        ("4", "My id 4 not in the peer list; it stands in /d/myid"),
+    ] {
+        assert_eq!(refused(ENSEMBLE, id), format!("zoo.cfg line 1: dataDir: {words}"));
+    }
+    let missing = refusals(&load(&sources(ENSEMBLE), &no_file));
+    assert_eq!(
+        missing,
+        [
+            "zoo.cfg line 1: dataDir: myid file is missing: /d/myid has to hold the number N of this server's server.N"
+        ]
+    );
+    assert_eq!(refused(&ENSEMBLE.replace("initLimit=7", ""), "1"), "initLimit is not set");
+    assert_eq!(
+        refused(&ENSEMBLE.replace("syncLimit=4", "syncLimit=0"), "1"),
+        "syncLimit is not set"
+    );
+    for (line, words) in [
+        ("initLimit=-1", "zoo.cfg line 9: initLimit: -1 is no number of ticks"),
+        (
+            "server.300=d:1:2\nextendedTypesEnabled=true",
+            "zoo.cfg line 10: extendedTypesEnabled: extendedTypesEnabled is true but Server ID is too large. \
+             Cannot be larger than 254",
+        ),
+        (
+            "server.300=d:1:2|e:1:2",
+            "zoo.cfg line 9: server.300: Multiple address feature is disabled, but multiple addresses are specified",
+        ),
+        (
+            "server.300=d:1:2\nserver.0300=d:1:2",
+            "zoo.cfg line 10: server.0300: server 300 stands twice",
+        ),
+        (
+            "server.300=d:1:2;2182",
+            "zoo.cfg line 2: clientPort: client address for this server (id = 300) in static config file is \
+             0.0.0.0:2181 is different from client address found in dynamic file: 0.0.0.0:2182",
+        ),
+        (
+            "sslQuorum=true\nserver.300=d:1:2",
+            "zoo.cfg line 9: sslQuorum: servers cannot be protected from each other in this release",
+        ),
+    ] {
+        assert_eq!(refused(&format!("{ENSEMBLE}{line}"), "300"), words);
+    }
+}
+
+#[test]
+fn the_own_line_may_name_the_client_address() {
+    let own = |line: &str| ENSEMBLE.replace("server.1=a:2888:3888", &format!("server.1={line}"));
+    for (text, host, port) in [
+        (own("a:1:2;2181"), None, 2181),
+        (own("a:1:2;10.0.0.1:2181"), Some("10.0.0.1"), 2181),
+        (own("a:1:2;2182").replace("clientPort=2181", ""), None, 2182),
+        (own("a:1:2;h:2181") + "clientPortAddress=127.0.0.1", Some("h"), 2181),
+    ] {
+        let loaded = member(&text, "1");
+        assert_eq!(refusals(&loaded), Vec::<String>::new(), "{text}");
+        let listen = loaded.settings.listen;
+        assert_eq!((listen.host.as_deref(), listen.port), (host, port), "{text}");
+    }
+    let text = own("a:1:2;10.0.0.1:2181") + "clientPortAddress=127.0.0.1";
+    assert!(refusals(&member(&text, "1"))[0].contains("is different from client address"));
+    // The line of another server is none of our business.
+    assert_eq!(refusals(&member(&own("a:1:2;2199"), "2")), Vec::<String>::new());
+}
+
+#[test]
+fn an_ensemble_may_be_small_and_says_what_that_means() {
+    let warning = |text: &str| {
+        let loaded = member(text, "1");
+        assert_eq!(refusals(&loaded), Vec::<String>::new());
+        let found = loaded.findings.iter().find(|found| found.severity == Severity::Warning);
+        found.map(|found| found.text.clone())
+    };
+    let two = ENSEMBLE.replace("server.3", "#");
+    let few = "No server failure will be tolerated. You need at least 3 servers.";
+    assert_eq!(warning(&two).as_deref(), Some(few));
+    let one = two.replace("server.2", "#") + "standaloneEnabled=false";
+    assert_eq!(warning(&one).as_deref(), Some(few));
+    let even = format!("{ENSEMBLE}server.4=d:1:2");
+    let odd = "Non-optimal configuration, consider an odd number of servers.";
+    assert_eq!(warning(&even).as_deref(), Some(odd));
+    assert_eq!(warning(ENSEMBLE), None);
+    let role = "Peer type from servers list (PARTICIPANT) doesn't match peerType (OBSERVER). Defaulting to \
+                servers list.";
+    assert_eq!(warning(&format!("{ENSEMBLE}peerType=observer")).as_deref(), Some(role));
+}
+
+#[test]
+fn a_dynamic_file_has_its_version_in_its_name() {
+    let text = "dataDir=/d\ninitLimit=1\nsyncLimit=1\ndynamicConfigFile=/d/c.dynamic.1f\n";
+    let loaded = member(text, "1");
+    assert_eq!(refusals(&loaded), Vec::<String>::new());
+    let ensemble = loaded.settings.core.ensemble.expect("it is not alone");
+    assert_eq!((ensemble.version, ensemble.members.len()), (0x1f, 2));
+    assert_eq!(loaded.settings.listen.port, 2181);
+}
+
+#[test]
+fn a_server_that_is_alone_needs_no_myid_and_has_no_links() {
+    let loaded = loaded("server.1=a:1:2\ninitLimit=5\nsyncLimit=3\nsslQuorum=true");
+    assert_eq!(refusals(&loaded), Vec::<String>::new());
+    assert_eq!((loaded.settings.core.sid, loaded.settings.core.ensemble), (Sid(1), None));
+    assert_eq!(loaded.settings.peers, None);
 }
 
 #[test]

@@ -154,6 +154,7 @@ impl Stage {
             max_cnxns: 0,
             tcp_keepalive: false,
             fsync_warning_ms: 1000,
+            peers: None,
         };
         let figures = DriverFigures {
             open: 3,

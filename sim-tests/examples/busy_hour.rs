@@ -31,6 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         timeout_ms: 30_000,
         pipeline: 1,
         snap_count: 20_000,
+        peers: None,
+        observers: 0,
+        groups: Vec::new(),
         without: Vec::new(),
         steps,
     };

@@ -1,8 +1,13 @@
 //! Judges simulated runs: an independent model of ZooKeeper replays the committed order, and every reply, event and
-//! digest of the server must match it exactly.
+//! digest of a server must match it exactly. Of an ensemble, the order itself is read off what its servers say to each
+//! other and put on their disks, and judged as well.
 
+mod checkers;
 mod model;
 mod oracle;
 mod run;
+mod seeds;
+mod together;
 
-pub use run::{Report, judge_and_keep_files, judge_scenario, judge_seed};
+pub use run::{Report, judge_and_keep_files, judge_ensemble_seed, judge_scenario, judge_seed};
+pub use seeds::{Results, Swarm, run_seeds};

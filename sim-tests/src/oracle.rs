@@ -10,8 +10,8 @@ use zoetrope_core::wire::{
     ConnectRequest, ConnectResponse, OpCode, Reader, Request, RequestHeader, SetWatches, Txn,
     TxnHeader, WatchMode, WatcherType, decode_txn,
 };
-use zoetrope_core::{ConnId, Phase, Server};
-use zoetrope_io_sim::Judge;
+use zoetrope_core::{ConnId, Server, Sid};
+use zoetrope_io_sim::{At, Judge};
 
 /// A request the server has heard and not answered.
 #[derive(Clone, Debug)]
@@ -32,6 +32,9 @@ struct Expected {
     /// Whether it may see it depends on an authentication that is on its way.
     optional: bool,
 }
+
+const SESSION_EXPIRED: i32 = -112;
+const SESSION_MOVED: i32 = -118;
 
 const STANDARD: u8 = 1;
 const PERSISTENT: u8 = 2;
@@ -86,6 +89,8 @@ pub(crate) struct Oracle {
     full: bool,
     /// Sessions whose end was asked for or has been logged.
     ending: BTreeSet<i64>,
+    /// The server is one of several: the order is told by who watches them all.
+    together: bool,
 }
 
 impl Oracle {
@@ -99,13 +104,94 @@ impl Oracle {
             stalled: 0,
             full: false,
             ending: BTreeSet::new(),
+            together: false,
         }
+    }
+
+    /// The judge of one server of an ensemble.
+    pub(crate) fn of_ensemble() -> Self {
+        Self { together: true, ..Self::new() }
+    }
+
+    /// How many identities each connection has proven, where it is more than its address.
+    fn proven_by_now(&self) -> BTreeMap<ConnId, usize> {
+        let several = self.conns.iter().filter(|(_, conn)| conn.proven.len() > 1);
+        several.map(|(id, conn)| (*id, conn.proven.len())).collect()
+    }
+
+    // What is different in an ensemble.
+
+    /// The next txn of the one order.
+    pub(crate) fn committed(&mut self, txn: &[u8]) -> Result<(), String> {
+        let (header, txn, digest) = decode_txn(txn).map_err(|e| format!("P1: {e}"))?;
+        let proven = self.proven_by_now();
+        self.proposals.push_back(Proposal { header, txn, digest, origin: None, proven });
+        Ok(())
+    }
+
+    /// The end of a session was asked for or proposed, somewhere.
+    pub(crate) fn ends(&mut self, session: i64) {
+        self.ending.insert(session);
+    }
+
+    /// Is the next frame to this connection its welcome?
+    pub(crate) fn awaits_welcome(&self, id: ConnId) -> bool {
+        self.conns.get(&id).is_some_and(|conn| conn.greeting.is_some())
+    }
+
+    /// The session that speaks through a connection.
+    pub(crate) fn session_of(&self, id: ConnId) -> i64 {
+        self.conns.get(&id).map_or(0, |conn| conn.session)
+    }
+
+    /// The server has applied everything up to `zxid`, and its tree has this digest.
+    pub(crate) fn shows(&mut self, sid: Sid, zxid: i64, digest: u64) -> Result<(), String> {
+        self.advance(zxid)?;
+        let ours = self.model.digest();
+        match ours == digest {
+            true => Ok(()),
+            false => Err(format!(
+                "D-e: the tree of {sid} at {zxid:#x} has the digest {digest:x}, the model's {ours:x}"
+            )),
+        }
+    }
+
+    /// Sessions the model has.
+    pub(crate) fn sessions(&self) -> Vec<i64> {
+        self.model.sessions.keys().copied().collect()
+    }
+
+    /// Everything the order has up to `zxid`. It says itself when something is missing.
+    fn advance_together(&mut self, zxid: i64) -> Result<(), String> {
+        while self.proposals.front().is_some_and(|next| next.header.zxid.0 <= zxid) {
+            let Some(mut proposal) = self.proposals.pop_front() else { break };
+            proposal.origin = self.origin(&proposal.header, &proposal.txn);
+            self.execute(proposal)?;
+        }
+        Ok(())
+    }
+
+    /// The connection of this server that asked for a txn.
+    fn origin(&self, header: &TxnHeader, txn: &Txn) -> Option<ConnId> {
+        let session = header.session.0;
+        let asked = |conn: &Conn| {
+            conn.session == session
+                && conn
+                    .waiting
+                    .iter()
+                    .any(|w| w.decided.is_none() && w.xid == header.cxid.0 && is_write(&w.frame))
+        };
+        let by_client = session != 0 && !matches!(txn, Txn::CreateSession { .. });
+        self.conns.iter().find(|(_, conn)| by_client && asked(conn)).map(|(id, _)| *id)
     }
 
     // The committed order.
 
     /// Executes everything up to `zxid`.
     fn advance(&mut self, zxid: i64) -> Result<(), String> {
+        if self.together {
+            return self.advance_together(zxid);
+        }
         while self.model.zxid < zxid {
             let Some(proposal) = self.proposals.pop_front() else {
                 return Err(format!("a reply shows zxid {zxid:#x}, which was never logged"));
@@ -178,6 +264,13 @@ impl Oracle {
             return Err(format!("{zxid:#x}: the log has {txn:?}, which {conn} did not ask for"));
         };
         cx.ids = waiting.ids.clone();
+        if self.together
+            && let Txn::Error { code: code @ (SESSION_EXPIRED | SESSION_MOVED) } = txn
+        {
+            self.model.zxid = zxid;
+            waiting.decided = Some((zxid, Err(*code)));
+            return Ok(());
+        }
         let answer = match decode(&waiting.frame) {
             Some(request) => self.model.write(&request, cx),
             None => Err(-5),
@@ -276,7 +369,11 @@ impl Oracle {
         let asked = request.session.0;
         let stalled = self.stalled;
         if response.timeout_ms <= 0 {
-            let lives = self.leases.contains_key(&asked) && !self.ending.contains(&asked);
+            let known = match self.together {
+                true => self.model.sessions.contains_key(&asked),
+                false => self.leases.contains_key(&asked),
+            };
+            let lives = known && !self.ending.contains(&asked);
             if lives && request.password == request.session.password() {
                 return Err(format!("{id}: session {asked:#x} lives and was refused"));
             }
@@ -285,13 +382,17 @@ impl Oracle {
         let session = response.session.0;
         if asked == 0 {
             self.advance_to_session(session)?;
-        } else if session != asked || !self.leases.contains_key(&asked) {
+        } else if session != asked || !(self.together || self.leases.contains_key(&asked)) {
             return Err(format!("{id}: asked for session {asked:#x}, got {session:#x}"));
         }
         let lease = Lease { timeout_ms: response.timeout_ms, heard: now, stalled };
         self.leases.insert(session, lease);
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.session = session;
+            if self.together {
+                // What the client has seen at another server must not be undone here.
+                conn.last_zxid = request.last_zxid_seen.0;
+            }
         }
         Ok(())
     }
@@ -404,7 +505,8 @@ impl Oracle {
             -1 => self.full && is_write(frame),
             -5 => decode(frame).is_none(),
             -6 => operation(frame).is_none(),
-            -112 => self.ending.contains(&self.conns[&id].session),
+            SESSION_EXPIRED => self.ending.contains(&self.conns[&id].session),
+            SESSION_MOVED => self.together,
             _ => false,
         }
     }
@@ -483,7 +585,7 @@ impl Oracle {
 }
 
 impl Judge for Oracle {
-    fn appended(&mut self, now: u64, records: &[u8]) -> Result<(), String> {
+    fn appended(&mut self, at: At, records: &[u8]) -> Result<(), String> {
         let mut rest = records;
         while rest.len() > 12 {
             let len = u32::from_be_bytes([rest[8], rest[9], rest[10], rest[11]]) as usize;
@@ -498,36 +600,27 @@ impl Judge for Oracle {
             }
             self.last_proposed = header.zxid.0;
             let session = header.session.0;
-            let asked = |conn: &Conn| {
-                conn.session == session
-                    && conn.waiting.iter().any(|w| {
-                        w.decided.is_none() && w.xid == header.cxid.0 && is_write(&w.frame)
-                    })
-            };
-            let by_client = header.session.0 != 0 && !matches!(txn, Txn::CreateSession { .. });
-            let origin =
-                self.conns.iter().find(|(_, conn)| by_client && asked(conn)).map(|(id, _)| *id);
+            let origin = self.origin(&header, &txn);
             if matches!(txn, Txn::CloseSession { .. }) {
                 if origin.is_none() && header.cxid.0 == 0 {
-                    self.check_expiry(now, session)?;
+                    self.check_expiry(at.now, session)?;
                 }
                 self.ending.insert(session);
             }
-            let several = self.conns.iter().filter(|(_, conn)| conn.proven.len() > 1);
-            let proven = several.map(|(id, conn)| (*id, conn.proven.len())).collect();
+            let proven = self.proven_by_now();
             self.proposals.push_back(Proposal { header, txn, digest, origin, proven });
         }
         Ok(())
     }
 
-    fn opened(&mut self, id: ConnId) {
+    fn opened(&mut self, _at: At, id: ConnId) {
         let ip = ("ip".to_owned(), "127.0.0.1".to_owned());
         let ids = vec![ip];
         self.conns
             .insert(id, Conn { ids: ids.clone(), proven: ids, session: -1, ..Conn::default() });
     }
 
-    fn heard(&mut self, now: u64, id: ConnId, frame: &[u8]) -> Result<(), String> {
+    fn heard(&mut self, at: At, id: ConnId, frame: &[u8]) -> Result<(), String> {
         let stalled = self.stalled;
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
         if conn.session == -1 && conn.greeting.is_none() {
@@ -536,7 +629,7 @@ impl Judge for Oracle {
             return Ok(());
         }
         if let Some(lease) = self.leases.get_mut(&conn.session) {
-            lease.heard = now;
+            lease.heard = at.now;
             lease.stalled = stalled;
         }
         let Ok(header) = RequestHeader::decode(&mut Reader::new(frame)) else { return Ok(()) };
@@ -558,7 +651,7 @@ impl Judge for Oracle {
         Ok(())
     }
 
-    fn answered(&mut self, now: u64, replies: &[(ConnId, Vec<u8>)]) -> Result<(), String> {
+    fn answered(&mut self, at: At, replies: &[(ConnId, Vec<u8>)]) -> Result<(), String> {
         // Frames of one connection are in order; between connections the zxid is the order.
         let mut streams: Vec<(ConnId, VecDeque<&[u8]>)> =
             replies.iter().map(|(id, bytes)| (*id, frames(bytes))).collect();
@@ -572,22 +665,24 @@ impl Judge for Oracle {
             let Some((_, n)) = next.min() else { return Ok(()) };
             let (id, frames) = &mut streams[n];
             let (id, frame) = (*id, frames.pop_front().unwrap_or_default());
-            self.frame(now, id, frame)?;
+            self.frame(at.now, id, frame)?;
         }
     }
 
-    fn closed(&mut self, _now: u64, id: ConnId, _by_server: bool) -> Result<(), String> {
+    fn closed(&mut self, _at: At, id: ConnId, _by_server: bool) -> Result<(), String> {
         self.conns.remove(&id);
         Ok(())
     }
 
-    fn crashed(&mut self, _now: u64) {
+    fn crashed(&mut self, _at: At) {
         self.conns.clear();
         // What was asked for may or may not have been logged.
-        self.ending.clear();
+        if !self.together {
+            self.ending.clear();
+        }
     }
 
-    fn serving(&mut self, now: u64, server: &Server) -> Result<(), String> {
+    fn serving(&mut self, at: At, server: &Server) -> Result<(), String> {
         let status = server.status();
         let zxid = status.zxid_applied.0;
         if zxid < self.model.zxid {
@@ -617,26 +712,26 @@ impl Judge for Oracle {
         let stalled = self.stalled;
         self.leases = server
             .sessions()
-            .map(|s| (s.session.0, Lease { timeout_ms: s.timeout_ms, heard: now, stalled }))
+            .map(|s| (s.session.0, Lease { timeout_ms: s.timeout_ms, heard: at.now, stalled }))
             .collect();
-        if status.phase != Phase::Standalone || status.digest_mismatches > 0 {
+        if !status.phase.serves() || status.digest_mismatches > 0 {
             return Err(format!("after the restart: {status:?}"));
         }
         Ok(())
     }
 
-    fn stalled(&mut self, _now: u64, us: u64) {
+    fn stalled(&mut self, _at: At, us: u64) {
         // What is shorter than a tick is not told from a slow turn, and clocks may run fast.
         if us > 2_120_000 {
             self.stalled += us;
         }
     }
 
-    fn passed(&mut self, now: u64, server: &Server) -> Result<(), String> {
+    fn passed(&mut self, at: At, server: &Server) -> Result<(), String> {
         const TICK_US: u64 = 2_000_000;
         for session in server.sessions() {
             let Some(lease) = self.leases.get(&session.session.0) else { continue };
-            let silent = now.saturating_sub(lease.heard);
+            let silent = at.now.saturating_sub(lease.heard);
             let stalled = self.stalled - lease.stalled;
             let most = lease.timeout_ms as u64 * 1060 + 3 * TICK_US + stalled + 6_000_000;
             if silent > most && !self.full && !self.ending.contains(&session.session.0) {
@@ -650,7 +745,7 @@ impl Judge for Oracle {
         Ok(())
     }
 
-    fn room(&mut self, full: bool) {
+    fn room(&mut self, _at: At, full: bool) {
         // Refusals may still be on their way when room returns, so they stay legal from the first lack of it on.
         self.full |= full;
     }

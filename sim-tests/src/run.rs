@@ -1,7 +1,10 @@
 //! Runs a scenario under the oracle.
 
 use crate::oracle::Oracle;
-use zoetrope_io_sim::{Figures, Mistake, Outcome, Scenario, World, swarm};
+use crate::together::Together;
+use zoetrope_io_sim::{
+    Figures, Mistake, Outcome, Scenario, World, settings, swarm, swarm_ensemble,
+};
 
 /// How a judged run ended.
 #[derive(Clone, Debug)]
@@ -16,14 +19,23 @@ pub struct Report {
 
 /// Runs a scenario. `mistake` is one a driver could make; the judges must find it.
 pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
-    let world = World::new(scenario, Oracle::new(), mistake);
-    let outcome = world.run(&scenario.steps);
+    let outcome = match settings(scenario).ensemble {
+        None => World::new(scenario, Oracle::new(), mistake).run(&scenario.steps),
+        Some(ensemble) => {
+            World::new(scenario, Together::new(ensemble), mistake).run(&scenario.steps)
+        }
+    };
     Report { violation: outcome.violation, trace: outcome.trace, figures: outcome.figures }
 }
 
 /// Runs the scenario of a seed.
 pub fn judge_seed(seed: u64, mistake: Mistake) -> Report {
     judge_scenario(&swarm(seed), mistake)
+}
+
+/// Runs the ensemble of a seed.
+pub fn judge_ensemble_seed(seed: u64, mistake: Mistake) -> Report {
+    judge_scenario(&swarm_ensemble(seed), mistake)
 }
 
 /// Runs a scenario under the oracle, and answers the files the server left behind as well: names and contents.

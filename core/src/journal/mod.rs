@@ -17,5 +17,7 @@ mod tail;
 pub(crate) use names::{
     log_name, log_zxid, logs_to_replay, purgeable, snapshot_candidates, snapshot_name,
 };
-pub(crate) use record::{FILE_HEADER_LEN, encode_file_header, encode_record};
+pub(crate) use record::{
+    FILE_HEADER_LEN, PREFIX_LEN, encode_file_header, encode_payload, encode_record,
+};
 pub(crate) use scan::{Record, Scanner, Verdict};

@@ -32,9 +32,18 @@ pub(crate) fn encode_record(
     digest: Option<u64>,
     out: &mut Vec<u8>,
 ) -> usize {
+    enclose(out, |out| encode_txn(header, txn, digest, out))
+}
+
+/// Appends one record whose payload is there already: what a leader has sent is logged as it came.
+pub(crate) fn encode_payload(payload: &[u8], out: &mut Vec<u8>) -> usize {
+    enclose(out, |out| out.extend_from_slice(payload))
+}
+
+fn enclose(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX_LEN]);
-    encode_txn(header, txn, digest, out);
+    put(out);
     let (_, payload) = out.split_at(start + PREFIX_LEN);
     let len = payload.len();
     let prefix = prefix_of(payload);

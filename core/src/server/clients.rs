@@ -25,12 +25,15 @@ pub(super) enum ConnState {
 /// A request that has its place in the session's order and no answer yet.
 #[derive(Clone, Debug)]
 pub(super) enum Waiting {
-    /// Answered when its txn is applied; `done` holds an answer that must not leave yet.
-    Write { zxid: Zxid, since: Instant, done: Option<Vec<u8>> },
+    /// Answered when its txn is applied; `done` holds an answer that must not leave yet. The zxid of a forwarded one is
+    /// zero: the leader gives it.
+    Write { zxid: Zxid, xid: Xid, since: Instant, done: Option<Vec<u8>> },
     /// Executed when all before it are answered, by the identities the connection had when it came.
     Read { frame: Box<[u8]>, identities: usize, since: Instant },
     /// Nothing of this session goes on before that zxid is applied.
     Barrier { upto: Zxid },
+    /// Nothing goes on before the leader has answered the session's `sync`.
+    Sync { done: bool },
     /// An answer that only waits for its turn.
     Answer { xid: Xid, err: i32, zxid: Option<Zxid>, then_close: Option<DropReason> },
 }

@@ -3,10 +3,12 @@
 use super::Server;
 use super::clients::{ConnState, Waiting};
 use super::intake::bare_reply;
-use super::journal::{Claim, Durable, Room};
+use super::journal::{Claim, Room};
 use super::read::Reading;
+use super::roles::Role;
 use crate::effect::{DropReason, Milestone};
-use crate::ids::{ConnId, SessionId, Xid, Zxid};
+use crate::ids::{ChanId, ConnId, SessionId, Xid, Zxid};
+use crate::session::Home;
 use crate::time::Instant;
 use crate::tree::{Identity, Outcome, identities_grant};
 use crate::txn::{Asker, Prep};
@@ -20,13 +22,34 @@ use crate::wire::{
 /// A txn in the log that is not committed yet.
 #[derive(Clone, Debug)]
 pub(super) struct Proposal {
-    header: TxnHeader,
-    txn: Txn,
-    /// The tree's digest when it is applied.
-    digest: u64,
+    pub(super) header: TxnHeader,
+    pub(super) txn: Txn,
+    /// The tree's digest when it is applied; a leader may not say.
+    pub(super) digest: Option<u64>,
     /// Log bytes that have to be durable.
-    end: u64,
-    origin: Option<ConnId>,
+    pub(super) end: u64,
+    pub(super) origin: Option<ConnId>,
+}
+
+/// Whose wish a txn is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin<'a> {
+    /// The server's own.
+    Nobody,
+    /// A client's of this server.
+    Client(ConnId),
+    /// A client's of a learner, with what it has proven there.
+    Learner { chan: ChanId, ids: &'a [Identity] },
+}
+
+/// A txn that is wished for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish<'a> {
+    pub(super) origin: Origin<'a>,
+    pub(super) session: SessionId,
+    pub(super) cxid: Xid,
+    pub(super) claim: Claim,
+    pub(super) work: Work<'a>,
 }
 
 /// What is to become a txn.
@@ -42,6 +65,8 @@ pub(super) enum Work<'a> {
     Reap {
         path: &'a str,
     },
+    /// A learner's request that cannot be one: it takes a zxid, so that the learner hears of it.
+    Refuse(ErrorCode),
 }
 
 /// Why nothing was proposed.
@@ -56,17 +81,11 @@ pub(super) enum Refused {
 impl Server {
     /// Gives a write its zxid and puts it in the log. A write that is not allowed becomes an error txn, which takes a
     /// zxid like any other. On `Err` nothing has changed.
-    pub(super) fn propose(
-        &mut self,
-        origin: Option<ConnId>,
-        session: SessionId,
-        cxid: Xid,
-        claim: Claim,
-        work: Work<'_>,
-    ) -> Result<Zxid, Refused> {
+    pub(super) fn propose(&mut self, wish: &Wish<'_>) -> Result<Zxid, Refused> {
+        let Some(zxid) = self.zxid_next() else { return Err(Refused::Awaited) };
         // Without its snapshot no log may even have a name.
         if !self.snapshot_first {
-            self.roll_if_due();
+            self.roll_if_due(zxid);
         }
         if !self.journal.has_file() || self.snapshot_first {
             return Err(match self.journal.no_room() {
@@ -74,11 +93,17 @@ impl Server {
                 false => Refused::Awaited,
             });
         }
-        let zxid = self.zxid_proposed.next();
+        let (session, cxid) = (wish.session, wish.cxid);
         let header = TxnHeader { session, cxid, zxid, time_ms: self.now.wall_ms };
+        let moved = self.has_moved(wish);
+        let (ids, origin): (&[Identity], Option<ConnId>) = match wish.origin {
+            Origin::Nobody => (&[], None),
+            Origin::Client(id) => {
+                (self.clients.conns.get(&id).map_or(&[], |conn| &conn.ids), Some(id))
+            }
+            Origin::Learner { ids, .. } => (ids, None),
+        };
         self.outstanding.start_draft();
-        let ids: &[Identity] =
-            origin.and_then(|id| self.clients.conns.get(&id)).map_or(&[], |conn| &conn.ids);
         let mut prep = Prep {
             config: &self.config,
             tree: &self.tree,
@@ -87,7 +112,8 @@ impl Server {
             zxid,
             time_ms: header.time_ms,
         };
-        let mut txn = match work {
+        let mut txn = match wish.work {
+            _ if moved => error_txn(ErrorCode::SessionMoved),
             Work::Request(request) => prep.request(request).unwrap_or_else(error_txn),
             Work::BadMulti => error_txn(ErrorCode::MarshallingError),
             Work::OpenSession { timeout_ms } => Txn::CreateSession { timeout_ms },
@@ -95,16 +121,17 @@ impl Server {
             Work::Reap { path } => {
                 prep.reap(path).unwrap_or_else(|| error_txn(ErrorCode::NotEmpty))
             }
+            Work::Refuse(code) => error_txn(code),
         };
         let mut digest = self.outstanding.digest();
-        let mut room = self.journal.append(&header, &txn, digest, claim);
+        let mut room = self.journal.append(&header, &txn, digest, wish.claim);
         if room == Room::TooLong {
             // Learners and Java servers could not read it back (storage §2.1).
             self.outstanding.drop_draft();
             self.outstanding.start_draft();
             txn = error_txn(ErrorCode::BadArguments);
             digest = self.outstanding.digest();
-            room = self.journal.append(&header, &txn, digest, claim);
+            room = self.journal.append(&header, &txn, digest, wish.claim);
         }
         match room {
             Room::Enough => {}
@@ -117,23 +144,70 @@ impl Server {
         self.outstanding.keep();
         self.zxid_proposed = zxid;
         let end = self.journal.appended();
-        self.proposals.push_back(Proposal { header, txn, digest, end, origin });
+        if self.peers.is_some() {
+            self.history.push(zxid, self.journal.last_payload().into(), self.committed);
+        }
+        self.proposals.push_back(Proposal { header, txn, digest: Some(digest), end, origin });
         Ok(zxid)
     }
 
-    /// Commits what is durable, in zxid order. Alone, durable here is durable on a quorum.
-    pub(super) fn commit(&mut self, durable: Durable) {
-        while let Some(proposal) =
-            self.proposals.pop_front_if(|next| self.journal.is_durable(next.end, durable))
-        {
+    /// The zxid of the next txn; `None` when this server may not propose one.
+    fn zxid_next(&mut self) -> Option<Zxid> {
+        let last = self.zxid_proposed;
+        match &self.role {
+            Role::Alone => Some(last.next()),
+            Role::Leading(leader) if leader.is_established() => {
+                let first = Zxid::of_epoch(leader.epoch).next();
+                if last.counter() == u32::MAX && last >= first {
+                    self.counter_used_up = true;
+                    return None;
+                }
+                Some(last.next().max(first))
+            }
+            Role::Resting
+            | Role::Looking(_)
+            | Role::Following(_)
+            | Role::Observing(_)
+            | Role::Leading(_) => None,
+        }
+    }
+
+    /// Has the session gone to another server since this request was sent (client protocol §4.7)?
+    fn has_moved(&mut self, wish: &Wish<'_>) -> bool {
+        let from = match wish.origin {
+            Origin::Nobody => return false,
+            Origin::Client(_) => Home::Here,
+            Origin::Learner { chan, .. } => Home::At(chan),
+        };
+        matches!(wish.work, Work::Request(_) | Work::BadMulti)
+            && !self.tracker.is_at(wish.session, from)
+    }
+
+    /// Commits what is durable here, in zxid order: alone, that is a quorum.
+    pub(super) fn commit(&mut self) {
+        self.committed = self.zxid_proposed;
+        self.apply_committed();
+    }
+
+    /// Applies what is committed, in zxid order, as far as it is durable here too: what is in memory is never more than
+    /// what a restart would find.
+    pub(super) fn apply_committed(&mut self) {
+        let durable = self.journal.durable();
+        let committed = self.committed;
+        while let Some(proposal) = self.proposals.pop_front_if(|next| {
+            next.header.zxid <= committed && self.journal.is_durable(next.end, durable)
+        }) {
             self.apply(proposal);
+            if self.halted.is_some() {
+                return;
+            }
         }
     }
 
     fn apply(&mut self, proposal: Proposal) {
         let Proposal { header, txn, digest, origin, .. } = proposal;
         let zxid = header.zxid;
-        assert!(zxid == self.zxid_applied.next(), "{zxid} does not follow {}", self.zxid_applied);
+        assert!(zxid.follows(self.zxid_applied), "{zxid} does not follow {}", self.zxid_applied);
         let Self { tree, watches, clients, config, figures, .. } = self;
         let outcome = tree.apply(&header, &txn, &mut |change| {
             watches.trigger(&change, &mut |conn, kind, path, acl| {
@@ -147,10 +221,23 @@ impl Server {
         });
         // The digest went to disk before the change was made: if they differ, one of them is wrong, and replies
         // and log would tell different stories from here on.
-        if txn.has_digest() {
+        if let Some(digest) = digest.filter(|_| txn.has_digest() && zxid > self.digest_from) {
             let now = self.tree.digest();
-            assert!(now == digest, "{zxid}: tree digest {now:x}, but the log says {digest:x}");
+            let leads = self.leads();
+            assert!(
+                now == digest || !leads,
+                "{zxid}: tree digest {now:x}, but the log says {digest:x}"
+            );
+            if now != digest {
+                return self.halt(format!(
+                    "the tree of this server differs from its leader's: after {zxid} its digest is {now:x}, the \
+                     leader's {digest:x}. Nothing more is served from it. Move the data directory aside and start \
+                     the server again: it gets the leader's tree. Please report it, with both directories"
+                ));
+            }
         }
+        // On a learner, the one who asked is known by the session and its own number for the request.
+        let conn = self.tracker.get(header.session).and_then(|tracked| tracked.conn);
         self.zxid_applied = zxid;
         self.figures.committed += 1;
         self.outstanding.forget(zxid);
@@ -159,12 +246,18 @@ impl Server {
             Txn::CreateSession { timeout_ms } => {
                 self.sessions_applied.insert(header.session, *timeout_ms);
                 let (session, timeout_ms) = (header.session, *timeout_ms);
+                if self.tracker.get(session).is_none() {
+                    self.tracker.add(session, timeout_ms, self.listening());
+                }
                 self.report(Milestone::SessionOpened { session, timeout_ms });
             }
-            Txn::CloseSession { .. } => self.on_session_closed(header.session, origin),
+            Txn::CloseSession { .. } => {
+                let origin = origin.or_else(|| conn.filter(|id| self.awaits(*id, &header)));
+                self.on_session_closed(header.session, header.cxid, origin);
+            }
             _ => {}
         }
-        if let Some(id) = origin {
+        if let Some(id) = origin.or_else(|| conn.filter(|id| self.awaits(*id, &header))) {
             self.reply_to_write(id, &header, &txn, &outcome);
         }
         while let Some((_, id)) = self.barriers.pop_front_if(|(upto, _)| *upto <= zxid) {
@@ -172,12 +265,22 @@ impl Server {
         }
     }
 
-    fn on_session_closed(&mut self, session: SessionId, origin: Option<ConnId>) {
+    /// Does the first write that this connection has forwarded ask for this txn?
+    fn awaits(&self, id: ConnId, header: &TxnHeader) -> bool {
+        let first = self.clients.conns.get(&id).and_then(|conn| {
+            conn.queue.iter().find(|waiting| {
+                matches!(waiting, Waiting::Write { zxid: Zxid::ZERO, done: None, .. })
+            })
+        });
+        matches!(first, Some(Waiting::Write { xid, .. }) if *xid == header.cxid)
+    }
+
+    fn on_session_closed(&mut self, session: SessionId, cxid: Xid, origin: Option<ConnId>) {
         self.sessions_applied.remove(&session);
         let conn = self.tracker.remove(session).and_then(|tracked| tracked.conn);
-        self.report(match origin {
-            Some(_) => Milestone::SessionClosed { session },
-            None => Milestone::SessionExpired { session },
+        self.report(match origin.is_some() || cxid != Xid(0) {
+            true => Milestone::SessionClosed { session },
+            false => Milestone::SessionExpired { session },
         });
         // The one who asked gets an answer first.
         if let Some(conn) = conn.filter(|conn| Some(*conn) != origin) {
@@ -197,8 +300,11 @@ impl Server {
             return;
         }
         let zxid = header.zxid;
-        let is_it =
-            |waiting: &Waiting| matches!(waiting, Waiting::Write { zxid: z, .. } if *z == zxid);
+        let is_it = |waiting: &Waiting| match waiting {
+            Waiting::Write { zxid: Zxid::ZERO, xid, done: None, .. } => *xid == header.cxid,
+            Waiting::Write { zxid: of, .. } => *of == zxid,
+            _ => false,
+        };
         let place = conn.queue.iter().position(is_it);
         let place = place.unwrap_or_else(|| panic!("{id} does not wait for {zxid}, which it sent"));
         if place > 0 {
@@ -226,6 +332,7 @@ impl Server {
             let may_go = match conn.queue.front() {
                 None | Some(Waiting::Write { done: None, .. }) => false,
                 Some(Waiting::Barrier { upto }) => *upto <= self.zxid_applied,
+                Some(Waiting::Sync { done }) => *done,
                 // A client that does not read its answers gets no more of them; `Sent` brings us back here.
                 Some(Waiting::Read { .. }) => !over_budget,
                 Some(Waiting::Write { .. } | Waiting::Answer { .. }) => true,
@@ -235,7 +342,7 @@ impl Server {
             }
             let Some(waiting) = self.clients.dequeue(id) else { return };
             match waiting {
-                Waiting::Barrier { .. } => {}
+                Waiting::Barrier { .. } | Waiting::Sync { .. } => {}
                 Waiting::Read { frame, identities, since } => {
                     self.execute_read(id, since, &frame, identities);
                 }

@@ -2,18 +2,22 @@
 
 use super::Server;
 use super::clients::{ConnState, Waiting};
-use super::commit::{Refused, Work};
+use super::commit::{Origin, Refused, Wish, Work};
 use super::journal::Claim;
+use super::peers::Done;
 use crate::effect::{DropReason, Effect, Milestone, Refusal};
-use crate::ids::{ConnId, SessionId, Xid, Zxid};
+use crate::ids::{ChanId, ConnId, SessionId, Xid, Zxid};
+use crate::session::Home;
 use crate::time::Instant;
 use crate::tree::Identity;
 use crate::wire::{
-    ConnectRequest, ConnectResponse, ErrorCode, Malformed, OpCode, Reader, Request, RequestHeader,
-    Writer, begin_frame, end_frame, write_header,
+    ConnectRequest, ConnectResponse, ErrorCode, ForwardedRequest, Malformed, OpCode, PacketKind,
+    Reader, Request, RequestHeader, Writer, begin_frame, encode_request, encode_revalidate,
+    end_frame, write_header,
 };
 use base64::Engine as _;
 use sha1::Digest as _;
+use std::borrow::Cow;
 
 /// Was a frame taken in, or must it wait in its connection's inbox?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,9 +30,8 @@ impl Server {
     /// Whole frames of a client, in order.
     pub(super) fn on_requests(&mut self, id: ConnId, bytes: &[u8]) {
         // Its client lives, whether or not the request may be taken in now.
-        let heard = self.listening();
-        if let Some(conn) = self.clients.conns.get(&id) {
-            self.tracker.touch(conn.session, heard);
+        if let Some(session) = self.clients.conns.get(&id).map(|conn| conn.session) {
+            self.hear_of(session);
         }
         let mut r = Reader::new(bytes);
         while !r.rest().is_empty() {
@@ -44,6 +47,16 @@ impl Server {
             if !conn.inbox.is_empty() || self.take(id, since, frame) == Taken::NotYet {
                 self.hold(id, since, frame);
             }
+        }
+    }
+
+    /// A session's client lives. A learner tells its leader when that asks.
+    fn hear_of(&mut self, session: SessionId) {
+        let heard = self.listening();
+        self.tracker.touch(session, heard);
+        let timeout_ms = self.tracker.get(session).map(|tracked| tracked.timeout_ms);
+        if let (Some(learner), Some(timeout_ms)) = (self.learner_mut(), timeout_ms) {
+            learner.touched.insert(session, timeout_ms);
         }
     }
 
@@ -110,7 +123,7 @@ impl Server {
             self.drop_conn(id, DropReason::Throttled);
             return Taken::Yes;
         }
-        if request.last_zxid_seen > self.zxid_applied {
+        if self.is_behind(request.last_zxid_seen) {
             let (session, why) = (request.session, Refusal::ClientAhead);
             self.report(Milestone::SessionRefused { session, why });
             self.drop_conn(id, DropReason::NotServing);
@@ -126,6 +139,13 @@ impl Server {
         Taken::Yes
     }
 
+    /// Has the client seen more than this server? `(e,0)` is what a leader shows before its first txn: whoever has been
+    /// led in that epoch has everything the client can have seen.
+    fn is_behind(&self, seen: Zxid) -> bool {
+        seen > self.zxid_applied
+            && (seen.counter() != 0 || seen.epoch() > self.epochs.current || self.peers.is_none())
+    }
+
     fn open_session(&mut self, id: ConnId, timeout_ms: i32, read_only: Option<bool>) -> Taken {
         while self.tracker.get(self.next_session).is_some()
             || self.sessions_applied.contains_key(&self.next_session)
@@ -133,20 +153,33 @@ impl Server {
             self.next_session = self.next_session.next();
         }
         let session = self.next_session;
-        let work = Work::OpenSession { timeout_ms };
-        match self.propose(Some(id), session, Xid(0), Claim::Session, work) {
+        let proposed = match self.learner().is_some() {
+            true => {
+                let body = timeout_ms.to_be_bytes();
+                self.forward(session, Xid(0), OpCode::CreateSession, &body, None);
+                Ok(Zxid::ZERO)
+            }
+            false => self.propose(&Wish {
+                origin: Origin::Client(id),
+                session,
+                cxid: Xid(0),
+                claim: Claim::Session,
+                work: Work::OpenSession { timeout_ms },
+            }),
+        };
+        match proposed {
             Ok(zxid) => {
                 self.next_session = session.next();
                 self.tracker.add(session, timeout_ms, self.listening());
                 self.tracker.attach(session, Some(id));
+                self.tracker.move_to_home(session, Home::Here);
                 if let Some(conn) = self.clients.conns.get_mut(&id) {
                     conn.session = session;
                     conn.read_only = read_only;
                     conn.state = ConnState::Opening;
                 }
-                let since = self.now.mono;
-                let waiting = Waiting::Write { zxid, since, done: None };
-                self.clients.enqueue(id, waiting);
+                let (since, xid) = (self.now.mono, Xid(0));
+                self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None });
                 Taken::Yes
             }
             Err(Refused::Awaited) => Taken::NotYet,
@@ -162,32 +195,93 @@ impl Server {
         // The password comes first: who knows only an id must not be able to cut its owner off.
         let refusal = if request.password != session.password() {
             Some(Refusal::WrongPassword)
+        } else if self.learner().is_some() {
+            return self.ask_leader(id, request, timeout_ms);
         } else if self.tracker.get(session).is_none_or(|tracked| tracked.closing) {
             Some(Refusal::Unknown)
         } else {
             None
         };
-        if let Some(why) = refusal {
-            self.report(Milestone::SessionRefused { session, why });
-            let response = ConnectResponse::refused(request.read_only.map(|_| false));
-            self.clients.write(id, |_, out| response.encode(out));
-            self.drop_conn(id, DropReason::SessionEnded);
+        let read_only = request.read_only;
+        match refusal {
+            Some(why) => self.refuse_session(id, session, read_only, why),
+            None => self.take_session(id, session, read_only, timeout_ms),
+        }
+    }
+
+    /// Only the leader knows whether the session lives.
+    fn ask_leader(&mut self, id: ConnId, request: &ConnectRequest<'_>, timeout_ms: i32) {
+        let session = request.session;
+        if let Some(conn) = self.clients.conns.get_mut(&id) {
+            conn.read_only = request.read_only;
+            conn.state = ConnState::Opening;
+        }
+        if let Some(learner) = self.learner_mut() {
+            learner.asked.push_back((session, id, timeout_ms));
+        }
+        let mut data = Vec::new();
+        encode_revalidate(session, timeout_ms, &mut data);
+        self.say(PacketKind::Revalidate, Zxid(-1), Some(&data));
+    }
+
+    /// The leader has answered.
+    pub(super) fn on_session_checked(
+        &mut self,
+        id: ConnId,
+        session: SessionId,
+        timeout_ms: i32,
+        valid: bool,
+    ) {
+        let Some(conn) = self.clients.conns.get(&id) else { return };
+        if conn.state != ConnState::Opening {
             return;
         }
+        let read_only = conn.read_only;
+        if !valid {
+            return self.refuse_session(id, session, read_only, Refusal::Unknown);
+        }
+        if self.tracker.get(session).is_none() {
+            self.tracker.add(session, timeout_ms, self.listening());
+        }
+        self.take_session(id, session, read_only, timeout_ms);
+    }
+
+    fn refuse_session(
+        &mut self,
+        id: ConnId,
+        session: SessionId,
+        read_only: Option<bool>,
+        why: Refusal,
+    ) {
+        self.report(Milestone::SessionRefused { session, why });
+        let response = ConnectResponse::refused(read_only.map(|_| false));
+        self.clients.write(id, |_, out| response.encode(out));
+        self.drop_conn(id, DropReason::SessionEnded);
+    }
+
+    /// The session lives, and its client is here now.
+    fn take_session(
+        &mut self,
+        id: ConnId,
+        session: SessionId,
+        read_only: Option<bool>,
+        timeout_ms: i32,
+    ) {
         if let Some(old) = self.tracker.get(session).and_then(|tracked| tracked.conn) {
             self.drop_conn(old, DropReason::Replaced);
         }
         self.tracker.resume(session, timeout_ms, self.listening());
         self.tracker.attach(session, Some(id));
+        self.tracker.move_to_home(session, Home::Here);
         self.figures.revalidated += 1;
         self.report(Milestone::SessionResumed { session, timeout_ms });
         if let Some(conn) = self.clients.conns.get_mut(&id) {
             conn.session = session;
-            conn.read_only = request.read_only;
+            conn.read_only = read_only;
         }
         self.welcome(id, session, timeout_ms);
         // What the session sent through its former connection may still be in flight.
-        if self.zxid_proposed > self.zxid_applied {
+        if self.zxid_proposed > self.zxid_applied && self.learner().is_none() {
             self.wait_for_proposals(id);
         }
     }
@@ -255,12 +349,19 @@ impl Server {
             return self.on_write(id, since, header.xid, op, &mut r);
         }
         let idle = self.clients.conns.get(&id).is_some_and(|conn| conn.queue.is_empty());
-        let sync_waits = op == OpCode::Sync && self.zxid_proposed > self.zxid_applied;
+        let learns = self.learner().is_some();
+        let sync_waits = op == OpCode::Sync && (learns || self.zxid_proposed > self.zxid_applied);
         if idle && !sync_waits {
             self.execute_read(id, since, frame, usize::MAX);
             return Taken::Yes;
         }
-        if sync_waits {
+        if sync_waits && learns {
+            self.forward(session, header.xid, OpCode::Sync, r.rest(), Some(id));
+            if let Some(learner) = self.learner_mut() {
+                learner.syncs.push_back(id);
+            }
+            self.clients.enqueue(id, Waiting::Sync { done: false });
+        } else if sync_waits {
             self.wait_for_proposals(id);
         }
         let identities = self.clients.conns.get(&id).map_or(0, |conn| conn.ids.len());
@@ -275,7 +376,15 @@ impl Server {
         op: OpCode,
         r: &mut Reader<'_>,
     ) -> Taken {
+        let body = r.rest();
         let request = Request::decode(op, r);
+        if self.learner().is_some() {
+            // What cannot be decoded goes no further: a Java leader would give it a zxid twice.
+            if request.is_err() {
+                return self.refuse(id, xid, ErrorCode::MarshallingError);
+            }
+            return self.forward_write(id, since, xid, op, body);
+        }
         let work = match &request {
             Ok(request) => Work::Request(request),
             Err(malformed) if op == OpCode::Multi && *malformed != Malformed::NullAcl => {
@@ -289,17 +398,123 @@ impl Server {
             OpCode::CloseSession | OpCode::Delete => Claim::Release,
             _ => Claim::Ordinary,
         };
-        match self.propose(Some(id), session, xid, claim, work) {
+        let origin = Origin::Client(id);
+        match self.propose(&Wish { origin, session, cxid: xid, claim, work }) {
             Ok(zxid) => {
                 if op == OpCode::CloseSession {
                     self.tracker.start_closing(session);
                 }
-                self.clients.enqueue(id, Waiting::Write { zxid, since, done: None });
+                self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None });
                 Taken::Yes
             }
             Err(Refused::Awaited) => Taken::NotYet,
             Err(Refused::Lacking) => self.refuse(id, xid, ErrorCode::SystemError),
         }
+    }
+
+    /// A learner's client writes: the leader decides.
+    fn forward_write(
+        &mut self,
+        id: ConnId,
+        since: Instant,
+        xid: Xid,
+        op: OpCode,
+        body: &[u8],
+    ) -> Taken {
+        let Some(session) = self.clients.conns.get(&id).map(|conn| conn.session) else {
+            return Taken::Yes;
+        };
+        if op == OpCode::CloseSession {
+            self.tracker.start_closing(session);
+        }
+        self.forward(session, xid, op, body, Some(id));
+        let zxid = Zxid::ZERO;
+        self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None });
+        Taken::Yes
+    }
+
+    /// Sends a request on to the leader, with what its client has proven here.
+    fn forward(
+        &mut self,
+        session: SessionId,
+        xid: Xid,
+        op: OpCode,
+        body: &[u8],
+        conn: Option<ConnId>,
+    ) {
+        let Some(chan) = self.learner().and_then(|learner| learner.chan) else { return };
+        let conn = conn.and_then(|id| self.clients.conns.get(&id));
+        let ids: Option<Vec<(&str, &str)>> =
+            conn.map(|conn| conn.ids.iter().map(|id| (&*id.scheme, &*id.id)).collect());
+        if let Some(peers) = &mut self.peers {
+            let request = ForwardedRequest { session, xid, kind: op.number(), body };
+            peers.write(chan, |out| encode_request(&request, ids.as_deref(), out));
+        }
+    }
+
+    /// The leader has answered a `sync`: everything committed before it is applied here.
+    pub(super) fn finish_sync(&mut self, id: ConnId) {
+        let Some(conn) = self.clients.conns.get_mut(&id) else { return };
+        let waits = |waiting: &&mut Waiting| matches!(waiting, Waiting::Sync { done: false });
+        if let Some(waiting) = conn.queue.iter_mut().find(waits) {
+            *waiting = Waiting::Sync { done: true };
+        }
+        self.pump(id);
+    }
+
+    /// A request that a learner has sent on.
+    pub(super) fn take_forwarded(
+        &mut self,
+        chan: ChanId,
+        request: &ForwardedRequest<'_>,
+        identities: &[(Cow<'_, str>, Cow<'_, str>)],
+    ) -> Done {
+        let ids: Vec<Identity> =
+            identities.iter().map(|(scheme, id)| Identity::new(scheme, id)).collect();
+        let session = request.session;
+        let op = request.op();
+        if op == Some(OpCode::Sync) {
+            self.queue_sync(chan);
+            return Done::Yes;
+        }
+        let op = op.filter(|op| {
+            is_write(*op) || matches!(op, OpCode::CreateSession | OpCode::DeleteContainer)
+        });
+        let decoded = op.map(|op| Request::decode(op, &mut Reader::new(request.body)));
+        let timeout_ms = Reader::new(request.body).int();
+        let open = self.tracker.get(session).is_some_and(|tracked| !tracked.closing);
+        let work = match (op, &decoded) {
+            (Some(OpCode::CreateSession), _) => match timeout_ms {
+                Ok(timeout_ms) => Work::OpenSession { timeout_ms },
+                Err(_) => Work::Refuse(ErrorCode::MarshallingError),
+            },
+            _ if !open => Work::Refuse(ErrorCode::SessionExpired),
+            (Some(_), Some(Ok(request))) => Work::Request(request),
+            (Some(OpCode::Multi), _) => Work::BadMulti,
+            (Some(_), _) => Work::Refuse(ErrorCode::MarshallingError),
+            (None, _) => Work::Refuse(ErrorCode::Unimplemented),
+        };
+        let claim = match op {
+            Some(OpCode::CloseSession | OpCode::Delete) => Claim::Release,
+            Some(OpCode::CreateSession) => Claim::Session,
+            _ => Claim::Ordinary,
+        };
+        let origin = Origin::Learner { chan, ids: &ids };
+        let wish = Wish { origin, session, cxid: request.xid, claim, work };
+        if self.propose(&wish).is_err() {
+            return Done::NotYet;
+        }
+        match (op, timeout_ms) {
+            (Some(OpCode::CreateSession), Ok(timeout_ms)) => {
+                if self.tracker.get(session).is_none() {
+                    self.tracker.add(session, timeout_ms, self.listening());
+                }
+                self.tracker.move_to_home(session, Home::At(chan));
+            }
+            (Some(OpCode::CloseSession), _) if open => self.tracker.start_closing(session),
+            _ => {}
+        }
+        Done::Yes
     }
 
     /// Refuses a request in its turn.

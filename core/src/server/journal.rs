@@ -6,8 +6,11 @@
 use crate::config::Config;
 use crate::effect::{Dir, Effect, FileId, FilePlace, Span};
 use crate::ids::Zxid;
-use crate::journal::{FILE_HEADER_LEN, encode_file_header, encode_record, log_name};
+use crate::journal::{
+    FILE_HEADER_LEN, PREFIX_LEN, encode_file_header, encode_payload, encode_record, log_name,
+};
 use crate::wire::{Txn, TxnHeader};
+use std::collections::VecDeque;
 
 /// The log file being appended to.
 #[derive(Clone, Debug)]
@@ -52,7 +55,7 @@ pub(super) enum Room {
 /// The smallest log file that is worth beginning.
 const LEAST_ROOM: u64 = 64 << 10;
 
-/// Every log byte below this is on disk. Only [`Journal::on_durable`] makes one.
+/// Every log byte below this is on disk. Only [`Journal::durable`] makes one, of what [`Journal::on_durable`] was told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Durable(u64);
 
@@ -78,6 +81,12 @@ pub(super) struct Journal {
     record_max: u32,
     /// Records in the current file.
     records: u32,
+    /// Where each record ends that is not durable, and its zxid.
+    ends: VecDeque<(u64, Zxid)>,
+    /// The last zxid of this server's records that is durable.
+    zxid_durable: Option<Zxid>,
+    /// Where the payload of the last record stands in `buf`.
+    last_payload: (usize, usize),
 }
 
 impl Journal {
@@ -100,7 +109,37 @@ impl Journal {
             held: config.storage.held_reserve.min(step / 8),
             record_max: config.record_max(),
             records: 0,
+            ends: VecDeque::new(),
+            zxid_durable: None,
+            last_payload: (0, 0),
         }
+    }
+
+    /// Ends the current file: what comes next goes to a new one. Only between records that are durable.
+    pub(super) fn close(&mut self) {
+        assert!(
+            self.is_quiet(),
+            "the log is closed while {} bytes are in flight",
+            self.in_flight()
+        );
+        self.current = None;
+        self.zxid_durable = None;
+    }
+
+    /// Is everything durable that was appended?
+    pub(super) fn is_quiet(&self) -> bool {
+        self.in_flight() == 0
+    }
+
+    /// The last zxid appended since the server started or the log was closed that is durable.
+    pub(super) fn zxid_durable(&self) -> Option<Zxid> {
+        self.zxid_durable
+    }
+
+    /// The payload of the record that was just appended.
+    pub(super) fn last_payload(&self) -> &[u8] {
+        let (start, len) = self.last_payload;
+        &self.buf[start..start + len]
     }
 
     /// The place of a log file.
@@ -119,6 +158,11 @@ impl Journal {
     /// Bytes appended that are not durable yet.
     pub(super) fn in_flight(&self) -> u64 {
         self.appended - self.durable
+    }
+
+    /// How much of the log is on disk.
+    pub(super) fn durable(&self) -> Durable {
+        Durable(self.durable)
     }
 
     pub(super) fn is_durable(&self, upto: u64, durable: Durable) -> bool {
@@ -210,7 +254,7 @@ impl Journal {
         matches!(self.spare, Spare::Ready { .. })
     }
 
-    /// From here on records go to a new file, whose first one is `zxid`.
+    /// From here on records go to a new file, whose first one is `zxid`. Answers the file that lost its name to it.
     pub(super) fn roll(&mut self, zxid: Zxid, name: impl FnOnce(FilePlace) -> FileId) -> FileId {
         let Spare::Ready { file: from, reserved } = self.spare else {
             panic!("a roll needs a spare file");
@@ -223,7 +267,7 @@ impl Journal {
         self.current = Some(Segment { file: to, at, reserved, asked: reserved });
         self.spare = Spare::Missing;
         self.records = 0;
-        to
+        from
     }
 
     /// Is there a file to append to?
@@ -239,11 +283,31 @@ impl Journal {
         digest: u64,
         claim: Claim,
     ) -> Room {
-        let Some(segment) = &mut self.current else {
-            return if self.no_room { Room::Lacking } else { Room::Awaited };
-        };
+        if self.current.is_none() {
+            return self.without_room();
+        }
         let start = self.buf.len();
         let payload = encode_record(header, txn, Some(digest), &mut self.buf);
+        self.take(header.zxid, start, payload, claim)
+    }
+
+    /// Appends a record as a leader has sent it, under the same terms.
+    pub(super) fn append_payload(&mut self, zxid: Zxid, payload: &[u8]) -> Room {
+        if self.current.is_none() {
+            return self.without_room();
+        }
+        let start = self.buf.len();
+        let payload = encode_payload(payload, &mut self.buf);
+        self.take(zxid, start, payload, Claim::Release)
+    }
+
+    fn without_room(&self) -> Room {
+        if self.no_room { Room::Lacking } else { Room::Awaited }
+    }
+
+    /// The record encoded at `start` of the turn's bytes becomes part of the log, or is taken back.
+    fn take(&mut self, zxid: Zxid, start: usize, payload: usize, claim: Claim) -> Room {
+        let Some(segment) = &mut self.current else { return Room::Awaited };
         let len = (self.buf.len() - start) as u64;
         if payload > self.record_max as usize {
             self.buf.truncate(start);
@@ -259,7 +323,7 @@ impl Journal {
         if segment.at + len + held > segment.reserved {
             self.buf.truncate(start);
             self.ask_ahead();
-            return if self.no_room { Room::Lacking } else { Room::Awaited };
+            return self.without_room();
         }
         if self.open.is_none() {
             self.open = Some((segment.file, segment.at, start));
@@ -267,6 +331,8 @@ impl Journal {
         segment.at += len;
         self.appended += len;
         self.records += 1;
+        self.ends.push_back((self.appended, zxid));
+        self.last_payload = (start + PREFIX_LEN, payload);
         self.ask_ahead();
         Room::Enough
     }
@@ -294,12 +360,14 @@ impl Journal {
     }
 
     /// The disk has the log up to there.
-    pub(super) fn on_durable(&mut self, branch: u32, upto: u64) -> Option<Durable> {
+    pub(super) fn on_durable(&mut self, branch: u32, upto: u64) {
         if branch != self.branch {
-            return None;
+            return;
         }
         assert!(upto <= self.fsynced, "{upto} bytes durable, but only {} were to be", self.fsynced);
         self.durable = self.durable.max(upto);
-        Some(Durable(self.durable))
+        while let Some((_, zxid)) = self.ends.pop_front_if(|(end, _)| *end <= self.durable) {
+            self.zxid_durable = Some(zxid);
+        }
     }
 }

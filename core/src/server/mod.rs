@@ -3,21 +3,28 @@
 //! * [`intake`]: frame → request → its place in the session's order.
 //! * [`commit`]: prepare → log → durable → apply → reply; the same path a leader's writes will take.
 //! * [`read`]: what is answered from the tree alone.
+//! * [`roles`]: the one gate between looking, leading and learning; [`peers`]: links to other servers.
+//! * [`lead`], [`handler`], [`learn`]: what a leader, its part of each learner, and a learner do.
 //! * [`journal`]: the log as device operations.
 //! * [`upkeep`]: start, snapshots, expiry, purging, everything that a timer or a completion drives.
 //! * [`report`]: what operators may see.
 
 mod clients;
 mod commit;
+mod handler;
 mod intake;
 mod journal;
+mod lead;
+mod learn;
+mod peers;
 mod read;
 mod report;
+mod roles;
 mod upkeep;
 
 use crate::config::Config;
 use crate::effect::{Effect, FileId, FilePlace, Milestone, Span, Timer};
-use crate::ids::{ConnId, Epoch, SessionId, Zxid};
+use crate::ids::{ChanId, ConnId, Epoch, SessionId, Sid, Zxid};
 use crate::input::{Command, Input};
 use crate::recovery::{Recovered, Recovery};
 use crate::session::SessionTracker;
@@ -25,11 +32,14 @@ use crate::time::{Instant, Now};
 use crate::tree::{DataTree, DigestLog, Identity};
 use crate::txn::Outstanding;
 use crate::watch::WatchManager;
+use crate::zab::History;
 use clients::{Clients, Conn};
 use commit::Proposal;
 use intake::Tokens;
 use journal::Journal;
+use peers::Peers;
 use report::Figures;
+use roles::{Chosen, Epochs, Role};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use upkeep::{Chance, SnapshotJob};
@@ -74,11 +84,36 @@ pub struct Server {
     /// Sessions as the applied txns say: what a snapshot holds.
     sessions_applied: BTreeMap<SessionId, i32>,
     zxid_applied: Zxid,
+    /// Everything up to here is on a quorum; the rest of what is logged may still be cut off.
+    committed: Zxid,
     digests: DigestLog,
+    /// Above this zxid the tree's digest can be compared with a leader's.
+    digest_from: Zxid,
+    /// Recent txns, for learners; empty when the server stands alone.
+    history: History,
+
+    /// Links to other servers; `None` when the server stands alone.
+    peers: Option<Peers>,
+    role: Role,
+    epochs: Epochs,
+    /// Number of the last election this server took part in.
+    round: i64,
+    /// How that ended.
+    chosen: Option<Chosen>,
+    /// This server's epoch has no zxid left.
+    counter_used_up: bool,
+    /// Why links and roles were given up in this turn.
+    faults: Vec<(Option<Sid>, String)>,
+    /// The files have been read for the first time.
+    started: bool,
+    /// Clients are let in, as far as the role is concerned.
+    served: bool,
+    /// A bounded turn has left something undone.
+    more_to_do: bool,
 
     outstanding: Outstanding,
     proposals: VecDeque<Proposal>,
-    /// Never below `zxid_applied`; what lies between is in `proposals`, without a gap.
+    /// The last txn logged. Never below `zxid_applied`; what lies between is in `proposals`, without a gap.
     zxid_proposed: Zxid,
     journal: Journal,
 
@@ -91,6 +126,10 @@ pub struct Server {
     barriers: VecDeque<(Zxid, ConnId)>,
 
     snapshot: Option<SnapshotJob>,
+    /// Another one is to follow.
+    snapshot_wanted: bool,
+    /// Since when the disk is full.
+    full_since: Option<Instant>,
     /// There is no snapshot yet, or something in the tree is in no log: nothing may be logged before one is durable.
     snapshot_first: bool,
     /// The snapshot of the start is taken when the log has room.
@@ -109,6 +148,8 @@ struct Output {
     bytes: Vec<u8>,
     /// Connections whose replies were handed out, and whether that was the last of them.
     replied: Vec<(ConnId, bool)>,
+    /// Why links and roles were given up, in the order of the milestones that say so.
+    faults: Vec<(Option<Sid>, String)>,
 }
 
 /// What a server asks for in one turn.
@@ -143,6 +184,11 @@ impl<'a> Turn<'a> {
         self.server.halted.as_deref()
     }
 
+    /// What [`Milestone::PeerFault`] speaks of: whom, and what happened.
+    pub fn fault(&self, number: usize) -> (Option<Sid>, &'a str) {
+        self.server.out.faults.get(number).map_or((None, ""), |(sid, text)| (*sid, text))
+    }
+
     /// The server that asks.
     pub fn server(&self) -> &'a Server {
         self.server
@@ -154,9 +200,12 @@ impl Server {
     pub fn new(config: Config, seed: u64, now: Now, listing: Listing) -> Self {
         let mut chance = Chance::new(seed);
         let tree = DataTree::new(chance.draw(), config.emulate_353_ttl);
-        let recovery = Recovery::new(&listing, &config, chance.draw());
+        let recovery = Recovery::new(&listing, &config, chance.draw(), None);
         let files: Vec<FilePlace> = listing.files.into_iter().map(|(place, _)| place).collect();
         let spares = upkeep::highest_spare(&files);
+        let (peers, role) = Self::new_peers(&config);
+        let epoch = |said: Option<Epoch>| said.unwrap_or_default();
+        let epochs = Epochs::new(epoch(listing.accepted_epoch), epoch(listing.current_epoch));
         Self {
             now,
             stalled_us: 0,
@@ -172,7 +221,20 @@ impl Server {
             tree,
             sessions_applied: BTreeMap::new(),
             zxid_applied: Zxid::ZERO,
+            committed: Zxid::ZERO,
             digests: DigestLog::default(),
+            digest_from: Zxid::ZERO,
+            history: History::default(),
+            peers,
+            role,
+            epochs,
+            round: 0,
+            chosen: None,
+            counter_used_up: false,
+            faults: Vec::new(),
+            started: false,
+            served: false,
+            more_to_do: false,
             proposals: VecDeque::new(),
             zxid_proposed: Zxid::ZERO,
             journal: Journal::new(&config, spares),
@@ -183,6 +245,8 @@ impl Server {
             tokens: Tokens::default(),
             barriers: VecDeque::new(),
             snapshot: None,
+            snapshot_wanted: false,
+            full_since: None,
             snapshot_first: false,
             snapshot_due: false,
             roll_after: (u32::MAX, u64::MAX),
@@ -212,25 +276,25 @@ impl Server {
             Input::NoRoom { file } => self.on_no_room(*file),
             Input::Durable { .. } if self.settling.is_some() => self.on_settled(),
             Input::Durable { branch, upto } => {
-                if let Some(durable) = self.journal.on_durable(*branch, *upto) {
-                    self.commit(durable);
+                self.journal.on_durable(*branch, *upto);
+                if matches!(self.role, Role::Alone) {
+                    self.commit();
                 }
             }
             Input::SnapWritten { upto } => self.on_snapshot_written(*upto),
             Input::SnapDurable { zxid } => self.on_snapshot_durable(*zxid),
             Input::SnapFailed => self.on_snapshot_failed(),
             Input::ReadDone { file, at, bytes } => self.on_read_done(*file, *at, bytes),
-            Input::ReadFailed { file, error } => self.on_read_failed(*file, error),
+            Input::ReadFailed { file, at, error } => self.on_read_failed(*file, *at, error),
             Input::Failed { device, error } => self.on_device_failed(*device, error),
             Input::Timer { id } => self.on_timer(*id),
             Input::Command(command) => self.on_command(*command),
-            // Alone, a server knows no peers: a link that comes up is a mistake of its other end.
-            Input::PeerUp { chan, .. } => self.effects.push(Effect::Disconnect { chan: *chan }),
-            Input::PeerFrames { .. }
-            | Input::PeerDown { .. }
-            | Input::PeerSent { .. }
-            | Input::Unreachable { .. }
-            | Input::EpochsDurable { .. } => {}
+            Input::PeerUp { sid, chan, link, .. } => self.on_peer_up(*sid, *chan, *link),
+            Input::PeerFrames { chan, bytes } => self.on_peer_frames(*chan, bytes),
+            Input::PeerDown { chan } => self.on_peer_down(*chan),
+            Input::PeerSent { chan, upto } => self.on_peer_sent(*chan, *upto),
+            Input::Unreachable { sid, link } => self.on_unreachable(*sid, *link),
+            Input::EpochsDurable { generation } => self.epochs.on_durable(*generation),
         }
     }
 
@@ -240,7 +304,12 @@ impl Server {
         self.advance(now);
         if self.halted.is_none() {
             self.drive_recovery();
+            self.drive_role();
             self.take_in_held();
+        }
+        if self.halted.is_none() && self.peers.is_some() {
+            // What clients have just been allowed to propose goes out in this turn.
+            self.feed_learners();
         }
         self.journal.take_ops(&mut self.effects);
         if self.halted.is_none() {
@@ -248,6 +317,14 @@ impl Server {
             self.check_invariants();
         }
         self.hand_out_replies();
+        if let Some(peers) = &mut self.peers {
+            peers.hand_out(&mut self.journal.buf, &mut self.effects);
+        }
+        if std::mem::take(&mut self.more_to_do) {
+            self.effects.push(Effect::SetTimer { id: Timer::Peers, at: self.now.mono });
+        }
+        std::mem::swap(&mut self.out.faults, &mut self.faults);
+        self.faults.clear();
         std::mem::swap(&mut self.out.effects, &mut self.effects);
         std::mem::swap(&mut self.out.bytes, &mut self.journal.buf);
         Turn { server: self }
@@ -309,6 +386,38 @@ impl Server {
             && self.settling.is_none()
             && self.halted.is_none()
             && !self.draining
+            && self.served
+    }
+
+    /// Says why a link or a role is given up.
+    fn note_fault(&mut self, sid: Option<Sid>, what: String) {
+        let number = self.faults.len();
+        self.faults.push((sid, what));
+        self.report(Milestone::PeerFault { number });
+    }
+
+    fn on_quorum_link_down(&mut self, chan: ChanId) {
+        self.on_learner_down(chan);
+        self.on_leader_down(chan);
+    }
+
+    /// Something has to be done for other servers before long.
+    fn arm_peers(&mut self) {
+        let half_tick = u64::from(self.config.tick_ms / 2).max(1);
+        let at = self.now.mono.plus_ms(half_tick);
+        self.effects.push(Effect::SetTimer { id: Timer::Peers, at });
+    }
+
+    fn on_peers_timer(&mut self) {
+        self.drop_silent_links();
+        match &self.role {
+            Role::Leading(_) => self.on_leader_time(),
+            Role::Following(_) | Role::Observing(_) => self.on_learner_time(),
+            Role::Alone | Role::Resting | Role::Looking(_) => {}
+        }
+        if self.peers.is_some() {
+            self.arm_peers();
+        }
     }
 
     fn report(&mut self, milestone: Milestone) {
@@ -392,22 +501,38 @@ impl Server {
                 self.purge();
                 self.set_purge_timer();
             }
-            // Alone, a server elects nobody and has no links.
-            Timer::Election | Timer::Peers => {}
+            Timer::Election => self.on_election_timer(),
+            Timer::Peers => self.on_peers_timer(),
         }
     }
 
     /// What must be true after every turn.
     fn check_invariants(&self) {
-        let in_flight = self.zxid_proposed.0 - self.zxid_applied.0;
+        // While files are read, or a leader's tree comes in, nothing of this holds yet.
+        if self.recovery.is_some() || self.settling.is_some() || self.is_receiving_tree() {
+            return;
+        }
+        let last = self.proposals.back().map_or(self.zxid_applied, |last| last.header.zxid);
         assert!(
-            in_flight == self.proposals.len() as i64,
-            "{in_flight} zxids, but {} proposals in flight",
-            self.proposals.len()
+            last == self.zxid_proposed,
+            "the last txn logged is {}, but the last one in flight {last}",
+            self.zxid_proposed
+        );
+        let first = self.proposals.front().map(|first| first.header.zxid);
+        assert!(
+            first.is_none_or(|first| first.follows(self.zxid_applied)),
+            "{first:?} is in flight, but {} was applied last",
+            self.zxid_applied
         );
         assert!(
-            !self.proposals.is_empty() || self.outstanding.digest() == self.tree.digest(),
+            !self.leads()
+                || !self.proposals.is_empty()
+                || self.outstanding.digest() == self.tree.digest(),
             "nothing is in flight, but the digests of tree and outstanding changes differ"
+        );
+        assert!(
+            self.epochs.accepted >= self.epochs.current,
+            "an epoch is current, but not accepted"
         );
     }
 }

@@ -2,8 +2,10 @@
 
 use super::Server;
 use super::clients::ConnState;
+use super::handler::HandlerStage;
+use super::roles::Role;
 use crate::ids::{ConnId, SessionId, Zxid};
-use crate::status::{ConnStatus, Histogram, Phase, SessionStatus, Status, Summary};
+use crate::status::{ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary};
 use crate::time::Instant;
 use std::net::IpAddr;
 
@@ -45,16 +47,52 @@ impl Figures {
 }
 
 impl Server {
+    /// zxid of the last txn applied.
+    pub fn zxid_applied(&self) -> Zxid {
+        self.zxid_applied
+    }
+
+    /// Digest of the tree after it (storage §2.8).
+    pub fn tree_digest(&self) -> u64 {
+        self.tree.digest()
+    }
+
+    /// What the server does.
+    pub fn phase(&self) -> Phase {
+        let reading = self.recovery.is_some() || self.settling.is_some();
+        match (&self.halted, &self.role) {
+            (Some(_), _) => Phase::Halted,
+            (None, _) if reading && !self.started => Phase::Recovering,
+            (None, Role::Alone) => Phase::Standalone,
+            (None, _) if !self.served => Phase::Looking,
+            (None, Role::Leading(_)) => Phase::Leading,
+            (None, Role::Following(_)) => Phase::Following,
+            (None, Role::Observing(_)) => Phase::Observing,
+            (None, Role::Resting | Role::Looking(_)) => Phase::Looking,
+        }
+    }
+
+    fn leader_status(&self) -> Option<LeaderStatus> {
+        let leader = self.leader()?;
+        let mut status =
+            LeaderStatus { pending: self.proposals.len() as u64, ..Default::default() };
+        for handler in leader.learners.values() {
+            status.learners += 1;
+            let level = handler.stage == HandlerStage::Serving;
+            status.synced_observers += u64::from(level && handler.observer);
+            status.synced_followers += u64::from(level && !handler.observer);
+            status.synced_non_voting += u64::from(level && !handler.observer && !handler.voter);
+        }
+        Some(status)
+    }
+
     /// The server at a glance.
     pub fn status(&self) -> Status {
         let figures = &self.figures;
-        let phase = match (&self.halted, self.recovery.is_some() || self.settling.is_some()) {
-            (Some(_), _) => Phase::Halted,
-            (None, true) => Phase::Recovering,
-            (None, false) => Phase::Standalone,
-        };
         Status {
-            phase,
+            phase: self.phase(),
+            leader: self.leader_status(),
+            epoch: self.epochs.current,
             zxid_applied: self.zxid_applied,
             zxid_proposed: self.zxid_proposed,
             znode_count: self.tree.len() as u64 + 1,

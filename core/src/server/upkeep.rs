@@ -1,17 +1,19 @@
 //! Everything a timer or a completion drives: start, snapshots, expiry, reaping, purging, room on the disk.
 
+use super::Listing;
 use super::Server;
-use super::commit::{Refused, Work};
+use super::commit::{Origin, Refused, Wish, Work};
 use super::journal::{Claim, Journal};
+use super::roles::Role;
 use crate::effect::{Dir, DropReason, Effect, FileId, FilePlace, Milestone, Span, Timer};
 use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::input::Device;
 use crate::journal::{purgeable, snapshot_name};
-use crate::recovery::Recovered;
+use crate::recovery::{Recovered, Recovery};
 use crate::server::clients::ConnState;
 use crate::snapshot::SnapshotWriter;
 use crate::time::Instant;
-use crate::tree::{OPEN, Owner};
+use crate::tree::{OPEN, Owner, WalkId};
 use crate::txn::Outstanding;
 use crate::wire::{Txn, TxnHeader};
 
@@ -60,6 +62,8 @@ enum Stage {
     WritingLast,
     /// The file is being made durable and gets its name.
     Finishing,
+    /// Nobody wants it any more; the disk has not answered yet.
+    Abandoned,
 }
 
 /// The highest number a left-over spare log file has.
@@ -97,18 +101,45 @@ impl Server {
         }
     }
 
-    pub(super) fn on_read_done(&mut self, _file: FileId, _at: u64, bytes: &[u8]) {
-        self.reading = false;
-        if let Some(recovery) = &mut self.recovery {
-            recovery.on_read(bytes);
+    pub(super) fn on_read_done(&mut self, file: FileId, at: u64, bytes: &[u8]) {
+        match &mut self.recovery {
+            Some(recovery) if self.reading => {
+                self.reading = false;
+                recovery.on_read(bytes);
+            }
+            _ => self.on_log_read(file, at, Some(bytes)),
         }
     }
 
-    pub(super) fn on_read_failed(&mut self, _file: FileId, error: &str) {
-        self.reading = false;
-        if let Some(recovery) = &mut self.recovery {
-            recovery.on_read_failed(error);
+    pub(super) fn on_read_failed(&mut self, file: FileId, at: u64, error: &str) {
+        match &mut self.recovery {
+            Some(recovery) if self.reading => {
+                self.reading = false;
+                recovery.on_read_failed(error);
+            }
+            _ => self.on_log_read(file, at, None),
         }
+    }
+
+    /// Reads everything from the disk again, without what is above `ceiling`, which goes for good: what was in memory
+    /// is not, or no longer, what this server stands for.
+    pub(super) fn read_disk_again(&mut self, ceiling: Option<Zxid>) {
+        assert!(self.journal.is_quiet(), "the log is read while it is being written");
+        self.abandon_snapshot();
+        self.journal.close();
+        self.proposals.clear();
+        let mut places = self.files.clone();
+        for gone in &self.gone {
+            places[gone.0 as usize].name.clear();
+        }
+        let listing = Listing {
+            files: places.into_iter().map(|place| (place, 0)).collect(),
+            ..Listing::default()
+        };
+        let seed = self.chance.draw();
+        let recovery = Recovery::new(&listing, &self.config, seed, ceiling);
+        self.recovery = Some(Box::new(recovery));
+        self.reading = false;
     }
 
     /// Stops for good.
@@ -135,6 +166,10 @@ impl Server {
     /// never returned. They count from now on, so they are synced before anybody is told of them, and before anything
     /// is written behind them.
     fn settle(&mut self, recovered: Box<Recovered>) {
+        for file in &recovered.discard {
+            self.gone.insert(*file);
+            self.effects.push(Effect::Discard { file: *file });
+        }
         if let Some((file, at)) = recovered.cut {
             self.effects.push(Effect::Truncate { file, at });
         }
@@ -157,16 +192,20 @@ impl Server {
         if let (0, Some(recovered)) =
             (self.unsettled, self.settling.take_if(|_| self.unsettled == 0))
         {
-            self.start_serving(*recovered);
+            self.start_from(*recovered);
         }
     }
 
-    fn start_serving(&mut self, recovered: Recovered) {
+    /// The tree is what the disk says.
+    fn start_from(&mut self, recovered: Recovered) {
+        let was_empty = recovered.snapshot.is_none() && recovered.zxid == Zxid::ZERO;
         self.tree = recovered.tree;
         self.digests = recovered.digests;
         self.sessions_applied = recovered.sessions;
         self.zxid_applied = recovered.zxid;
         self.zxid_proposed = recovered.zxid;
+        self.history = recovered.history;
+        self.outstanding = Outstanding::new(self.tree.digest());
         self.figures.digest_mismatches = recovered.digest_mismatches;
         for file in recovered.remove {
             // The first log will take its place by a rename, and must not be removed in its stead.
@@ -174,16 +213,26 @@ impl Server {
                 self.effects.push(Effect::Remove { file });
             }
         }
+        self.figures.last_snapshot = recovered.snapshot;
+        // The history may be of a later epoch than the file says: it holds the beginning of that epoch then, and with it
+        // everything a leader of it began with (ZOOKEEPER-1653).
+        let epoch = self.zxid_applied.epoch();
+        if self.peers.is_some() && epoch > self.epochs.current {
+            self.put_epochs(self.epochs.accepted.max(epoch), epoch);
+        }
+        match self.started {
+            true => self.on_disk_read_again(),
+            false => self.start(was_empty),
+        }
+    }
+
+    /// What is done once in the life of a process, when its files have been read.
+    fn start(&mut self, was_empty: bool) {
+        self.started = true;
         for (number, place) in self.files.iter().enumerate() {
             if place.name.starts_with(SPARE) {
                 self.effects.push(Effect::Remove { file: FileId(number as u32) });
             }
-        }
-        self.clean_up_dead_sessions();
-        self.outstanding = Outstanding::new(self.tree.digest());
-        let heard = self.listening();
-        for (session, timeout_ms) in &self.sessions_applied {
-            self.tracker.add(*session, *timeout_ms, heard);
         }
         let storage = &self.config.storage;
         let count = self.chance.half_or_more(u64::from(storage.snap_count.max(2)));
@@ -191,19 +240,61 @@ impl Server {
         self.roll_after = (count as u32, size.unwrap_or(u64::MAX));
         let files = &mut self.files;
         self.journal.prepare_spare(|place| Self::name_file(files, place));
-        self.figures.last_snapshot = recovered.snapshot;
-        // A snapshot that says all there is needs no other; everything else is written down afresh, so that the
-        // next start is quick. On a disk that is nearly full the log comes first: without it nobody is let in.
-        self.snapshot_due = recovered.snapshot != Some(self.zxid_applied);
-        // Logs without any snapshot are refused at the next start: its like must not come to be (ZOOKEEPER-2325).
-        self.snapshot_first |= recovered.snapshot.is_none();
-        if self.snapshot_first {
-            self.start_snapshot();
-        }
         self.set_timer(Timer::Tick, u64::from(self.config.tick_ms / 2).max(1));
         self.set_timer(Timer::Containers, self.config.containers.check_interval_ms.max(1));
         self.set_purge_timer();
+        // A snapshot that says all there is needs no other; everything else is written down afresh, so that the
+        // next start is quick. On a disk that is nearly full the log comes first: without it nobody is let in.
+        self.snapshot_due = self.figures.last_snapshot != Some(self.zxid_applied);
+        if self.peers.is_none() {
+            self.clean_up_dead_sessions();
+            self.committed = self.zxid_applied;
+            // Logs without any snapshot are refused at the next start: its like must not come to be (ZOOKEEPER-2325).
+            self.snapshot_first |= self.figures.last_snapshot.is_none();
+            if self.snapshot_first {
+                self.start_snapshot_job();
+            }
+            self.begin_service();
+        } else if was_empty {
+            // The same in an ensemble, where only the empty tree is sure to hold nothing that could be cut off.
+            self.snapshot_first = true;
+            self.start_snapshot_job();
+        }
+    }
+
+    /// Clients are served from here on.
+    pub(super) fn begin_service(&mut self) {
+        self.served = true;
+        self.outstanding = Outstanding::new(self.tree.digest());
+        let heard = self.listening();
+        self.tracker.clear();
+        for (session, timeout_ms) in &self.sessions_applied {
+            self.tracker.add(*session, *timeout_ms, heard);
+        }
         self.report(Milestone::Serving { zxid: self.zxid_applied });
+        if self.peers.is_some() && self.snapshot_due && self.journal.can_roll() {
+            self.start_snapshot();
+        }
+    }
+
+    /// Does this server decide when sessions and containers end?
+    pub(super) fn leads(&self) -> bool {
+        match &self.role {
+            Role::Alone => true,
+            Role::Leading(leader) => leader.is_established(),
+            Role::Resting | Role::Looking(_) | Role::Following(_) | Role::Observing(_) => false,
+        }
+    }
+
+    /// Ends a session whose time is over, or that was lost.
+    pub(super) fn propose_expiry(&mut self, session: SessionId) -> Result<Zxid, Refused> {
+        self.propose(&Wish {
+            origin: Origin::Nobody,
+            session,
+            cxid: Xid(0),
+            claim: Claim::Release,
+            work: Work::Expire,
+        })
     }
 
     /// Ephemerals whose session is in no table: the session ended while its closing was lost to an old bug or a
@@ -237,9 +328,9 @@ impl Server {
     /// Once in half a tick: who has not been heard of?
     pub(super) fn on_tick(&mut self) {
         let heard = self.listening();
-        for session in self.tracker.expired(heard) {
-            let work = Work::Expire;
-            match self.propose(None, session, Xid(0), Claim::Release, work) {
+        let expired = if self.leads() { self.tracker.expired(heard) } else { Vec::new() };
+        for session in expired {
+            match self.propose_expiry(session) {
                 Ok(_) => {
                     self.tracker.start_closing(session);
                     self.figures.expired += 1;
@@ -280,16 +371,24 @@ impl Server {
             };
             due && node.child_count() == 0
         };
+        let leads = self.leads();
         let due: Vec<String> = self
             .tree
             .reapable()
+            .filter(|_| leads)
             .filter(is_due)
             .take(most as usize)
             .map(|id| self.tree.path_of(id))
             .collect();
         for path in due {
-            let work = Work::Reap { path: &path };
-            if self.propose(None, SessionId::NONE, Xid(0), Claim::Release, work).is_err() {
+            let wish = Wish {
+                origin: Origin::Nobody,
+                session: SessionId::NONE,
+                cxid: Xid(0),
+                claim: Claim::Release,
+                work: Work::Reap { path: &path },
+            };
+            if self.propose(&wish).is_err() {
                 break;
             }
         }
@@ -300,15 +399,17 @@ impl Server {
         let was_full = self.journal.no_room();
         self.journal.on_reserved(file, upto);
         if was_full {
+            self.full_since = None;
             self.report(Milestone::RoomFound);
         }
-        if self.snapshot_due {
+        if self.snapshot_due && self.is_serving() {
             self.start_snapshot();
         }
     }
 
     pub(super) fn on_no_room(&mut self, file: FileId) {
         if !self.journal.no_room() {
+            self.full_since = self.full_since.or(Some(self.now.mono));
             self.report(Milestone::RoomLost);
         }
         self.journal.on_no_room(file);
@@ -319,12 +420,12 @@ impl Server {
         let files = &mut self.files;
         self.journal.ask_again(|place| Self::name_file(files, place));
         if self.snapshot_first && self.snapshot.is_none() {
-            self.start_snapshot();
+            self.start_snapshot_job();
         }
     }
 
     /// Before a record is appended: is it time for a new file (storage §1.6), or is there none yet?
-    pub(super) fn roll_if_due(&mut self) {
+    pub(super) fn roll_if_due(&mut self, next: Zxid) {
         let (records, bytes) = self.journal.since_roll();
         let full = records > self.roll_after.0 || bytes > self.roll_after.1;
         let long = self.config.storage.log_size_limit.is_some_and(|limit| bytes > limit);
@@ -333,7 +434,8 @@ impl Server {
             return;
         }
         let files = &mut self.files;
-        self.journal.roll(self.zxid_proposed.next(), |place| Self::name_file(files, place));
+        let spare = self.journal.roll(next, |place| Self::name_file(files, place));
+        self.gone.insert(spare);
         self.journal.prepare_spare(|place| Self::name_file(files, place));
         if full && !first {
             let count = u64::from(self.config.storage.snap_count.max(2));
@@ -347,12 +449,20 @@ impl Server {
 
     /// Begins a snapshot of what is applied now, unless one is under way.
     pub(super) fn start_snapshot(&mut self) {
-        if self.snapshot.is_some() || !self.is_serving() {
+        if self.snapshot.is_none() && self.is_serving() {
+            self.start_snapshot_job();
+        }
+    }
+
+    /// The same, whoever is served. What is applied must be committed, or be a leader's tree.
+    pub(super) fn start_snapshot_job(&mut self) {
+        if self.snapshot.is_some() {
+            self.snapshot_wanted = true;
             return;
         }
         self.snapshot_due = false;
         let label = self.zxid_applied;
-        self.tree.start_walk();
+        self.tree.start_walk(TO_DISK);
         let (writer, started) = (None, self.now.mono);
         self.snapshot = Some(SnapshotJob { writer, label, at: 0, started, stage: Stage::Ready });
         self.report(Milestone::SnapshotStarted { zxid: label });
@@ -371,7 +481,7 @@ impl Server {
             let acls = self.tree.acl_table().map(|(id, list)| (i64::from(id.0), &**list));
             SnapshotWriter::begin(sessions, acls, out)
         });
-        let over = self.tree.walk_on(|node| {
+        let over = self.tree.walk_on(TO_DISK, |node| {
             let acl = if node.acl == OPEN { -1 } else { i64::from(node.acl.0) };
             writer.node(node.path, node.data, acl, node.stat, out);
             out.len() < most
@@ -380,7 +490,7 @@ impl Server {
         if over {
             // Applied means durable here, so nothing in the file is ahead of the log on disk.
             writer.end((self.zxid_applied, self.tree.digest()), self.zxid_applied, out);
-            self.tree.end_walk();
+            self.tree.end_walk(TO_DISK);
             job.stage = Stage::WritingLast;
         } else {
             job.writer = Some(writer);
@@ -393,6 +503,7 @@ impl Server {
     pub(super) fn on_snapshot_written(&mut self, upto: u64) {
         let Some(job) = self.snapshot.as_mut().filter(|job| job.at == upto) else { return };
         match job.stage {
+            Stage::Abandoned => self.forget_snapshot(),
             Stage::Writing => job.stage = Stage::Ready,
             Stage::WritingLast => {
                 job.stage = Stage::Finishing;
@@ -408,16 +519,46 @@ impl Server {
 
     pub(super) fn on_snapshot_durable(&mut self, zxid: Zxid) {
         let Some(job) = self.snapshot.take_if(|job| job.label == zxid) else { return };
+        if job.stage == Stage::Abandoned {
+            return self.forget_snapshot();
+        }
         self.figures.snapshot_ms.add(self.now.mono.since(job.started) / 1000);
         self.figures.last_snapshot = Some(zxid);
         self.snapshot_first = false;
         self.report(Milestone::SnapshotTaken { zxid, bytes: job.at });
         self.purge();
+        self.on_tree_saved();
+        self.forget_snapshot();
+    }
+
+    /// What is being written down is not what this server stands for any more. What is on its way to the disk must
+    /// come back first.
+    pub(super) fn abandon_snapshot(&mut self) {
+        self.tree.end_walk(TO_DISK);
+        self.snapshot_wanted = false;
+        let Some(job) = &mut self.snapshot else { return };
+        match job.stage {
+            Stage::Ready => self.snapshot = None,
+            Stage::Writing | Stage::WritingLast | Stage::Finishing | Stage::Abandoned => {
+                job.stage = Stage::Abandoned;
+            }
+        }
+    }
+
+    fn forget_snapshot(&mut self) {
+        self.snapshot = None;
+        if std::mem::take(&mut self.snapshot_wanted) {
+            self.start_snapshot_job();
+        }
     }
 
     pub(super) fn on_snapshot_failed(&mut self) {
         let Some(job) = self.snapshot.take() else { return };
-        self.tree.end_walk();
+        if job.stage == Stage::Abandoned {
+            return self.forget_snapshot();
+        }
+        self.tree.end_walk(TO_DISK);
+        self.on_tree_not_saved();
         self.figures.snapshot_errors += 1;
         self.report(Milestone::SnapshotFailed { zxid: job.label });
         if self.snapshot_first {
@@ -445,5 +586,7 @@ impl Server {
     }
 }
 
+/// The walk of the snapshot that goes to the disk.
+const TO_DISK: WalkId = WalkId(0);
 /// How long a full disk is left alone, ms.
 const ROOM_RETRY_MS: u64 = 1000;

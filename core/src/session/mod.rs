@@ -2,4 +2,4 @@
 
 mod tracker;
 
-pub(crate) use tracker::SessionTracker;
+pub(crate) use tracker::{Home, SessionTracker};

@@ -3,7 +3,7 @@
 //! Time here is *listening time*: the monotonic clock less the stretches in which this process stood still. A session
 //! is judged only by time in which the server could have heard it.
 
-use crate::ids::{ConnId, SessionId};
+use crate::ids::{ChanId, ConnId, SessionId};
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +17,19 @@ pub(crate) struct Session {
     pub(crate) closing: bool,
     /// Where its client is connected.
     pub(crate) conn: Option<ConnId>,
+    /// Through which server it sends its requests, as far as a leader knows.
+    home: Home,
+}
+
+/// Which server a session's requests come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Home {
+    /// It has not sent any since this server leads.
+    Unknown,
+    /// This one.
+    Here,
+    /// The learner on that link.
+    At(ChanId),
 }
 
 /// All sessions, and when they expire.
@@ -42,7 +55,8 @@ impl SessionTracker {
     /// Begins to track a session.
     pub(crate) fn add(&mut self, id: SessionId, timeout_ms: i32, heard: Instant) {
         let deadline = self.deadline(heard, timeout_ms);
-        let session = Session { timeout_ms, deadline, closing: false, conn: None };
+        let home = Home::Unknown;
+        let session = Session { timeout_ms, deadline, closing: false, conn: None, home };
         let before = self.sessions.insert(id, session);
         assert!(before.is_none(), "session {id} was tracked already");
         self.buckets.entry(deadline).or_default().insert(id);
@@ -83,6 +97,28 @@ impl SessionTracker {
         leave_bucket(&mut self.buckets, session.deadline, id);
         session.deadline = deadline;
         self.buckets.entry(deadline).or_default().insert(id);
+    }
+
+    /// Do the session's requests come from there? The first to ask is believed.
+    pub(crate) fn is_at(&mut self, id: SessionId, from: Home) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else { return true };
+        if session.home == Home::Unknown {
+            session.home = from;
+        }
+        session.home == from
+    }
+
+    /// The session's client has come to another server.
+    pub(crate) fn move_to_home(&mut self, id: SessionId, home: Home) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.home = home;
+        }
+    }
+
+    /// Forgets every session: the server serves nobody any more.
+    pub(crate) fn clear(&mut self) {
+        self.sessions.clear();
+        self.buckets.clear();
     }
 
     /// Remembers where the session's client is.

@@ -21,3 +21,5 @@ const VERSION: i32 = 2;
 const DIGEST_VERSION: i32 = 2;
 /// Ends the list of znodes, and every seal.
 const END: &str = "/";
+/// Ends a snapshot that is sent to a learner.
+const SIGNATURE: &str = "BenWasHere";

@@ -1,7 +1,7 @@
 //! Reading a snapshot in chunks of any size. What comes out of it counts only when the end was reached: the
 //! checksum stands behind everything else.
 
-use super::{DIGEST_VERSION, MAGIC};
+use super::{DIGEST_VERSION, MAGIC, SIGNATURE};
 use crate::ids::{SessionId, Zxid};
 use crate::wire::{Acl, Malformed, Reader, StatPersisted, decode_acl_vector};
 use adler2::Adler32;
@@ -99,6 +99,8 @@ pub(crate) struct SnapshotReader {
     /// The last bytes that were fed.
     last_bytes: [u8; 5],
     string_max: usize,
+    /// A leader sends it: no header, no checksums, a signature at the end.
+    stream: bool,
     phase: Phase,
 }
 
@@ -112,6 +114,7 @@ impl fmt::Debug for SnapshotReader {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
     Header,
+    SessionCount,
     Sessions { left: i32 },
     AclCount,
     Acls { left: i32 },
@@ -141,8 +144,19 @@ impl SnapshotReader {
             ended: false,
             last_bytes: [0; 5],
             string_max: string_max as usize,
+            stream: false,
             phase: Phase::Header,
         }
+    }
+
+    /// Reads what a leader sends behind SNAP (quorum protocol §8.4).
+    pub(crate) fn stream(string_max: u32) -> Self {
+        Self { stream: true, phase: Phase::SessionCount, ..Self::new(string_max) }
+    }
+
+    /// What was fed and does not belong to the snapshot, once it is done.
+    pub(crate) fn leftover(&self) -> &[u8] {
+        self.rest()
     }
 
     /// Takes the next bytes, after decompression.
@@ -174,9 +188,11 @@ impl SnapshotReader {
         loop {
             let step = match self.phase {
                 Phase::Header => self.header(),
+                Phase::SessionCount => self.session_count(),
                 Phase::Sessions { left: ..=0 } => self.enter(Phase::AclCount),
                 Phase::Acls { left: ..=0 } => self.enter(Phase::Nodes),
                 Phase::AclCount => self.acl_count(),
+                Phase::Seal if self.stream => self.signature(),
                 Phase::Seal => self.seal().and_then(|()| self.enter(Phase::Trailer)),
                 Phase::Trailer => self.trailer(),
                 Phase::Done(trailer) => return Ok(Next::Done(trailer)),
@@ -266,6 +282,22 @@ impl SnapshotReader {
             (Ok(MAGIC) | Err(_), ..) => Err(self.short()),
             (Ok(magic), ..) => Err(Stop::Flaw(self.flaw(What::Magic(magic)))),
         }
+    }
+
+    fn session_count(&mut self) -> Result<(), Stop> {
+        let left = Reader::new(self.rest()).int().map_err(|_| self.short())?;
+        self.done += 4;
+        self.enter(Phase::Sessions { left })
+    }
+
+    fn signature(&mut self) -> Result<(), Stop> {
+        let len = self.measure(|m| m.some_string("the signature"))?;
+        let text = Reader::new(self.rest()).some_string();
+        if text.as_deref() != Ok(SIGNATURE) {
+            return Err(Stop::Flaw(self.flaw(What::Checksum)));
+        }
+        self.done += len;
+        self.enter(Phase::Done(Trailer::default()))
     }
 
     fn acl_count(&mut self) -> Result<(), Stop> {
@@ -374,7 +406,7 @@ enum Short {
 fn broken(at: u64) -> impl Fn(Malformed) -> Flaw {
     move |malformed| {
         let what = match malformed {
-            Malformed::Null | Malformed::NullAcl => What::Null("a string"),
+            Malformed::Null | Malformed::NullAcl | Malformed::Text => What::Null("a string"),
             Malformed::Length(n) | Malformed::Unknown(n) => What::Length(n),
             Malformed::Eof => What::Eof,
         };
@@ -494,6 +526,31 @@ mod tests {
         for chunk in [1, 2, 3, 5, 7, 64, 511] {
             assert_eq!(read(&bytes, chunk).unwrap(), whole, "{chunk}");
         }
+    }
+
+    #[test]
+    fn a_stream_ends_with_its_signature_and_leaves_the_rest_alone() {
+        let stat = StatPersisted::default();
+        let mut bytes = Vec::new();
+        let sessions = [(SessionId(5), 30_000)];
+        let acl = [Acl::world(Perms::READ)];
+        let mut w = SnapshotWriter::begin_stream(
+            sessions.into_iter(),
+            [(1, &acl[..])].into_iter(),
+            &mut bytes,
+        );
+        w.node("", None, -1, &stat, &mut bytes);
+        w.end_stream(&mut bytes);
+        bytes.extend_from_slice(b"next packet");
+        let mut reader = SnapshotReader::stream(STRING_MAX);
+        reader.feed(&bytes);
+        let mut items = 0;
+        while let Next::Item(_) = reader.next().unwrap() {
+            items += 1;
+        }
+        assert_eq!(items, 3);
+        assert_eq!(reader.next(), Ok(Next::Done(Trailer::default())));
+        assert_eq!(reader.leftover(), b"next packet");
     }
 
     #[test]

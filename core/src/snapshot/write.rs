@@ -1,7 +1,7 @@
 //! Writing a snapshot. Every byte goes through a checksum that is never reset, so the bytes must reach the file in
 //! the order in which they were made.
 
-use super::{DIGEST_VERSION, END, MAGIC, VERSION};
+use super::{DIGEST_VERSION, END, MAGIC, SIGNATURE, VERSION};
 use crate::ids::{SessionId, Zxid};
 use crate::wire::{Acl, StatPersisted, Writer, encode_acl_vector};
 use adler2::Adler32;
@@ -30,6 +30,37 @@ impl SnapshotWriter {
             w.int(MAGIC);
             w.int(VERSION);
             w.long(-1);
+        });
+        this.tables(sessions, acls, out);
+        this
+    }
+
+    /// Starts a snapshot for a learner, which has no header and no checksums (quorum protocol §8.4).
+    pub(crate) fn begin_stream<'a>(
+        sessions: impl ExactSizeIterator<Item = (SessionId, i32)>,
+        acls: impl ExactSizeIterator<Item = (i64, &'a [Acl])>,
+        out: &mut Vec<u8>,
+    ) -> Self {
+        let mut this = Self { sum: Adler32::new() };
+        this.tables(sessions, acls, out);
+        this
+    }
+
+    /// Appends the end of a learner's snapshot.
+    pub(crate) fn end_stream(mut self, out: &mut Vec<u8>) {
+        self.append(out, |w| {
+            w.string(END);
+            w.string(SIGNATURE);
+        });
+    }
+
+    fn tables<'a>(
+        &mut self,
+        sessions: impl ExactSizeIterator<Item = (SessionId, i32)>,
+        acls: impl ExactSizeIterator<Item = (i64, &'a [Acl])>,
+        out: &mut Vec<u8>,
+    ) {
+        self.append(out, |w| {
             w.count(sessions.len());
             for (id, timeout_ms) in sessions {
                 w.long(id.0);
@@ -41,7 +72,6 @@ impl SnapshotWriter {
                 encode_acl_vector(list, w);
             }
         });
-        this
     }
 
     /// Appends a znode; parents come before their children, the root is `""`. `acl` is a number of the table, or

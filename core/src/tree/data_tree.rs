@@ -4,7 +4,7 @@ use super::acl::{AclId, AclTable, OPEN};
 use super::digest::{crc_of_path_and_data, node_digest};
 use super::path;
 use super::quota;
-use super::walk::Walk;
+use super::walk::{Walk, WalkId};
 use crate::ids::SessionId;
 use crate::wire::{Acl, Perms, Stat, StatPersisted};
 use hashbrown::HashTable;
@@ -147,8 +147,8 @@ pub(crate) struct DataTree {
     /// Bytes of paths and data, counted like Java.
     size: u64,
     emulate_353: bool,
-    /// The snapshot under way.
-    pub(super) walk: Option<Walk>,
+    /// The snapshots under way.
+    pub(super) walks: BTreeMap<WalkId, Walk>,
 }
 
 impl DataTree {
@@ -182,7 +182,7 @@ impl DataTree {
             // Java counts the root under two names, one of them a byte long.
             size: 1,
             emulate_353,
-            walk: None,
+            walks: BTreeMap::new(),
         };
         let root = Znode {
             name: "".into(),
@@ -398,7 +398,7 @@ impl DataTree {
         above.children += 1;
         let slot = Slot { id, hash };
         self.index.insert_unique(Slot::spread(hash), slot, |slot| Slot::spread(slot.hash));
-        if let Some(walk) = &mut self.walk {
+        for walk in self.walks.values_mut() {
             walk.on_insert(id);
         }
         match Owner::of(owner, self.emulate_353) {
@@ -418,10 +418,11 @@ impl DataTree {
 
     /// Takes a childless znode out. The parent's Stat is left alone.
     pub(super) fn remove(&mut self, id: NodeId, path: &str) {
-        if let Some(mut walk) = self.walk.take() {
+        let mut walks = std::mem::take(&mut self.walks);
+        for walk in walks.values_mut() {
             walk.on_remove(self, id);
-            self.walk = Some(walk);
         }
+        self.walks = walks;
         let (prev, next, parent, children, owner, acl) = {
             let node = self.node(id);
             let owner = self.owner(node);
@@ -513,7 +514,7 @@ impl DataTree {
     pub(super) fn change_acl(&mut self, id: NodeId, list: &Arc<[Acl]>) {
         let old = self.node(id).acl;
         let new = self.acls.add(list);
-        if let Some(walk) = &mut self.walk {
+        for walk in self.walks.values_mut() {
             walk.on_acl_change(id, old);
         }
         self.acls.remove(old);

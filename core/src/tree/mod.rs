@@ -13,3 +13,4 @@ pub(crate) use apply::{Change, Outcome, owner_of};
 pub(crate) use data_tree::{DataTree, NodeId, Owner, Znode};
 pub(crate) use digest::{DigestLog, crc_of_path_and_data, node_digest};
 pub(crate) use quota::{Limits as QuotaLimits, limits_path, stats_path};
+pub(crate) use walk::WalkId;

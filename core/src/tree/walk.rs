@@ -10,6 +10,10 @@ use super::data_tree::{DataTree, NodeId};
 use crate::wire::StatPersisted;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Names a walk: several snapshots may be under way, one to the disk and others to learners.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct WalkId(pub(crate) u64);
+
 /// Where the walk is.
 #[derive(Clone, Debug)]
 pub(crate) struct Walk {
@@ -54,34 +58,40 @@ impl Walk {
 
 impl DataTree {
     /// Begins a walk. The caller has written the ACL table.
-    pub(crate) fn start_walk(&mut self) {
-        assert!(self.walk.is_none(), "one snapshot at a time");
+    pub(crate) fn start_walk(&mut self, walk: WalkId) {
         let (next, new) = (Some(NodeId::ROOT), BTreeSet::new());
-        self.walk = Some(Walk { next, new, acl_before: BTreeMap::new(), parent: None });
+        let begun = Walk { next, new, acl_before: BTreeMap::new(), parent: None };
+        let before = self.walks.insert(walk, begun);
+        assert!(before.is_none(), "{walk:?} is under way already");
     }
 
     /// Ends a walk, finished or not.
-    pub(crate) fn end_walk(&mut self) {
-        self.walk = None;
+    pub(crate) fn end_walk(&mut self, walk: WalkId) {
+        self.walks.remove(&walk);
+    }
+
+    /// Ends this walk and all with greater numbers.
+    pub(crate) fn end_walks_from(&mut self, first: WalkId) {
+        self.walks.split_off(&first);
     }
 
     /// Visits znodes until `visit` answers false; true when the walk is over.
-    pub(crate) fn walk_on(&mut self, mut visit: impl FnMut(Visit<'_>) -> bool) -> bool {
-        let mut walk = self.walk.take().expect("a walk was started");
+    pub(crate) fn walk_on(&mut self, id: WalkId, mut visit: impl FnMut(Visit<'_>) -> bool) -> bool {
+        let mut walk = self.walks.remove(&id).expect("a walk was started");
         let mut go_on = true;
-        while let (true, Some(id)) = (go_on, walk.next) {
-            walk.next = self.after(id);
-            let node = self.node(id);
-            if walk.new.contains(&id) {
+        while let (true, Some(at)) = (go_on, walk.next) {
+            walk.next = self.after(at);
+            let node = self.node(at);
+            if walk.new.contains(&at) {
                 continue;
             }
-            let path = self.path_in_walk(&mut walk, id);
-            let acl = walk.acl_before.get(&id).copied().unwrap_or(node.acl_id());
+            let path = self.path_in_walk(&mut walk, at);
+            let acl = walk.acl_before.get(&at).copied().unwrap_or(node.acl_id());
             let (data, stat) = (node.data(), node.persisted());
             go_on = visit(Visit { path: &path, data, acl, stat });
         }
         let over = walk.next.is_none();
-        self.walk = Some(walk);
+        self.walks.insert(id, walk);
         over
     }
 

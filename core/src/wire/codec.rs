@@ -16,6 +16,8 @@ pub enum Malformed {
     Null,
     /// A null ACL inside a multi. Java does not even get to see what it was.
     NullAcl,
+    /// Text that does not have the form it must have.
+    Text,
 }
 
 impl fmt::Display for Malformed {
@@ -25,6 +27,7 @@ impl fmt::Display for Malformed {
             Self::Length(n) => write!(f, "unreasonable length {n}"),
             Self::Unknown(n) => write!(f, "{n} names nothing here"),
             Self::Null | Self::NullAcl => write!(f, "null where a value is needed"),
+            Self::Text => write!(f, "a text that does not have its form"),
         }
     }
 }

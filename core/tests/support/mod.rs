@@ -114,7 +114,10 @@ impl Bench {
                     }
                     Effect::Read { file, .. } if self.unreadable.contains(&name(file)) => {
                         facts.push(Box::new(move |s| {
-                            s.input(NOW, &Input::ReadFailed { file, error: "no permission" });
+                            s.input(
+                                NOW,
+                                &Input::ReadFailed { file, at: 0, error: "no permission" },
+                            );
                         }));
                     }
                     Effect::Read { file, at, len } => {
@@ -123,7 +126,7 @@ impl Bench {
                             s.input(NOW, &Input::ReadDone { file, at, bytes: &bytes });
                         }));
                     }
-                    Effect::Remove { file } => {
+                    Effect::Remove { file } | Effect::Discard { file } => {
                         self.files.remove(&name(file));
                     }
                     Effect::Reply { conn } => self.replies.extend_from_slice(turn.reply(conn)),

@@ -2,10 +2,12 @@
 
 use super::Key;
 use super::Kind::Direct;
-use crate::value::Fault;
+use crate::value::{Fault, Given};
 
-const ALONE: &str = "a server that is alone has no quorum";
-const ENSEMBLE_MODE: &str = "ensemble mode";
+const GLOBAL: &str = "all sessions are global, as they are in Java unless this is true";
+const QUORUM_TLS: &str = "TLS between servers";
+const QUORUM_SASL: &str = "SASL between servers";
+const REACHABILITY: &str = "probing of several addresses";
 const JVM: &str = "there is no JVM that could pause";
 
 pub(super) const KEYS: &[Key] = &[
@@ -39,7 +41,7 @@ pub(super) const KEYS: &[Key] = &[
         Direct,
         "clientPort",
         "required in a file",
-        "Port of the clients; 0: any free one, which the log names",
+        "Port of the clients, unless this server's line names it; 0: any free one, which the log names",
         |draft, given| {
             let port = given.integer()?;
             let port = u16::try_from(port)
@@ -90,16 +92,20 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    Key::honoured(Direct, "tickTime", "3000", "Unit of session timeouts, ms", |draft, given| {
-        match given.integer()? {
+    Key::honoured(
+        Direct,
+        "tickTime",
+        "3000",
+        "Unit of session timeouts and of the ensemble's limits, ms",
+        |draft, given| match given.integer()? {
             tick @ 1..=100_000_000 => {
                 draft.settings.core.tick_ms = tick.unsigned_abs();
                 Ok(())
             }
             0 => Err(Fault::Error("tickTime is not set".into())),
             tick => Err(Fault::Error(format!("{tick} ms is no tick: 1 to 100000000 is needed"))),
-        }
-    }),
+        },
+    ),
     Key::honoured(
         Direct,
         "minSessionTimeout",
@@ -159,7 +165,7 @@ pub(super) const KEYS: &[Key] = &[
         Direct,
         "standaloneEnabled",
         "true",
-        "false: ask for ensemble mode even with one participant, which is refused",
+        "false: run in ensemble mode even with one participant",
         |draft, given| {
             draft.standalone_enabled = given.boolean()?;
             Ok(())
@@ -175,18 +181,8 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    Key::nothing(
-        Direct,
-        "localSessionsEnabled",
-        "false",
-        "a server that is alone has global sessions only, as in Java",
-    ),
-    Key::nothing(
-        Direct,
-        "localSessionsUpgradingEnabled",
-        "false",
-        "a server that is alone has global sessions only, as in Java",
-    ),
+    Key::nothing(Direct, "localSessionsEnabled", "false", GLOBAL),
+    Key::nothing(Direct, "localSessionsUpgradingEnabled", "false", GLOBAL),
     Key::nothing(Direct, "jvm.pause.monitor", "false", JVM),
     Key::nothing(Direct, "jvm.pause.info-threshold.ms", "1000", JVM),
     Key::nothing(Direct, "jvm.pause.warn-threshold.ms", "10000", JVM),
@@ -198,9 +194,10 @@ pub(super) const ENSEMBLE: &[Key] = &[
         Direct,
         "server.*",
         "none",
-        "A server of an ensemble. One participant: the server runs alone, with a warning; more: refused, \
-         because ensemble mode is not part of this release",
-        |draft, given| draft.add_member(given),
+        "A server of the ensemble, `host:quorumPort:electionPort[:participant|:observer][;[clientHost:]clientPort]`. \
+         This server is the one whose number stands in the file `myid` in dataDir. With one participant the server \
+         runs alone, with a warning, unless standaloneEnabled says otherwise",
+        |draft, given| draft.quorum.add_line(given),
     ),
     Key::honoured(
         Direct,
@@ -212,46 +209,122 @@ pub(super) const ENSEMBLE: &[Key] = &[
             Ok(())
         },
     ),
-    Key::nothing(Direct, "group*", "none", ALONE),
-    Key::nothing(Direct, "weight*", "1", ALONE),
-    Key::nothing(Direct, "initLimit", "0", ALONE),
-    Key::nothing(Direct, "syncLimit", "0", ALONE),
-    Key::nothing(Direct, "connectToLearnerMasterLimit", "0", ALONE),
     Key::honoured(
         Direct,
-        "electionAlg",
-        "3",
-        "Only 3 is accepted; there is no election in this release",
-        |_, given| match given.integer()? {
-            3 => Ok(()),
-            _ => Err(Fault::Error("Invalid electionAlg value. Only 3 is supported.".into())),
+        "group*",
+        "none",
+        "`group.G=1:2:3`: a group of voters. A majority decides in a majority of groups; every voter is in one",
+        |draft, given| draft.quorum.add_line(given),
+    ),
+    Key::honoured(
+        Direct,
+        "weight*",
+        "1",
+        "`weight.N=2`: votes of server N in its group; with 0 it is never elected",
+        |draft, given| draft.quorum.add_line(given),
+    ),
+    Key::honoured(
+        Direct,
+        "initLimit",
+        "required in an ensemble",
+        "Ticks a learner may take to connect and catch up",
+        |draft, given| {
+            let ticks = ticks(given)?;
+            draft.quorum.init_limit = ticks;
+            draft.settings.core.init_limit = ticks.max(1);
+            Ok(())
         },
     ),
-    Key::nothing(Direct, "quorumListenOnAllIPs", "false", ALONE),
+    Key::honoured(
+        Direct,
+        "syncLimit",
+        "required in an ensemble",
+        "Ticks a learner may be silent",
+        |draft, given| {
+            let ticks = ticks(given)?;
+            draft.quorum.sync_limit = ticks;
+            draft.settings.core.sync_limit = ticks.max(1);
+            Ok(())
+        },
+    ),
+    Key::later(Direct, "connectToLearnerMasterLimit", "initLimit", "a limit beside initLimit"),
+    Key::honoured(Direct, "electionAlg", "3", "Only 3 is accepted", |_, given| {
+        match given.integer()? {
+            3 => Ok(()),
+            _ => Err(Fault::Error("Invalid electionAlg value. Only 3 is supported.".into())),
+        }
+    }),
+    Key::honoured(
+        Direct,
+        "quorumListenOnAllIPs",
+        "false",
+        "true: listen for other servers on all addresses, not only on those of this server's line",
+        |draft, given| {
+            draft.quorum.listen_on_all = given.boolean()?;
+            Ok(())
+        },
+    ),
     Key::honoured(
         Direct,
         "peerType",
         "participant",
-        "participant or observer; a server that is alone is neither",
-        |_, given| match given.value.to_ascii_lowercase().as_str() {
-            "participant" | "observer" => Ok(()),
-            _ => Err(Fault::Error(format!("Unrecognised peertype: {}", given.value))),
+        "participant or observer; the list of servers wins over it, with a warning",
+        |draft, given| {
+            draft.quorum.observer = match given.value.to_ascii_lowercase().as_str() {
+                "participant" => false,
+                "observer" => true,
+                _ => return Err(Fault::Error(format!("Unrecognised peertype: {}", given.value))),
+            };
+            Ok(())
         },
     ),
-    Key::later(Direct, "observerMasterPort", "0", ENSEMBLE_MODE),
-    Key::nothing(Direct, "syncEnabled", "true", ALONE),
-    Key::nothing(Direct, "sslQuorum", "false", ALONE),
-    Key::nothing(Direct, "portUnification", "false", ALONE),
-    Key::nothing(Direct, "sslQuorumReloadCertFiles", "false", ALONE),
-    Key::nothing(Direct, "quorum.auth.enableSasl", "false", ALONE),
-    Key::nothing(Direct, "quorum.auth.serverRequireSasl", "false", ALONE),
-    Key::nothing(Direct, "quorum.auth.learnerRequireSasl", "false", ALONE),
-    Key::nothing(Direct, "quorum.auth.learner.saslLoginContext", "QuorumLearner", ALONE),
-    Key::nothing(Direct, "quorum.auth.server.saslLoginContext", "QuorumServer", ALONE),
-    Key::nothing(Direct, "quorum.auth.kerberos.servicePrincipal", "zkquorum/localhost", ALONE),
-    Key::nothing(Direct, "quorum.cnxn.threads.size", "20", ALONE),
-    Key::nothing(Direct, "multiAddress.enabled", "false", ALONE),
-    Key::nothing(Direct, "multiAddress.reachabilityCheckEnabled", "true", ALONE),
-    Key::nothing(Direct, "multiAddress.reachabilityCheckTimeoutMs", "1000", ALONE),
-    Key::later(Direct, "oraclePath", "unset", ENSEMBLE_MODE),
+    Key::later(Direct, "observerMasterPort", "0", "following a follower"),
+    Key::later(Direct, "syncEnabled", "true", "an observer without a log"),
+    protection("sslQuorum"),
+    Key::later(Direct, "portUnification", "false", QUORUM_TLS),
+    Key::later(Direct, "sslQuorumReloadCertFiles", "false", QUORUM_TLS),
+    protection("quorum.auth.enableSasl"),
+    protection("quorum.auth.serverRequireSasl"),
+    protection("quorum.auth.learnerRequireSasl"),
+    Key::later(Direct, "quorum.auth.learner.saslLoginContext", "QuorumLearner", QUORUM_SASL),
+    Key::later(Direct, "quorum.auth.server.saslLoginContext", "QuorumServer", QUORUM_SASL),
+    Key::later(Direct, "quorum.auth.kerberos.servicePrincipal", "zkquorum/localhost", QUORUM_SASL),
+    Key::nothing(Direct, "quorum.cnxn.threads.size", "20", "there are no threads to count"),
+    Key::honoured(
+        Direct,
+        "multiAddress.enabled",
+        "false",
+        "A server may have several addresses, with `|` between",
+        |draft, given| {
+            draft.quorum.multi_address = given.boolean()?;
+            Ok(())
+        },
+    ),
+    Key::later(Direct, "multiAddress.reachabilityCheckEnabled", "true", REACHABILITY),
+    Key::later(Direct, "multiAddress.reachabilityCheckTimeoutMs", "1000", REACHABILITY),
+    Key::missing(Direct, "oraclePath", "unset", "an oracle for two servers"),
 ];
+
+fn ticks(given: &Given<'_>) -> Result<u32, Fault> {
+    let ticks = given.integer()?;
+    u32::try_from(ticks).map_err(|_| Fault::Error(format!("{ticks} is no number of ticks")))
+}
+
+/// Whoever asks for it must not get an ensemble without it.
+const fn protection(name: &'static str) -> Key {
+    Key::honoured(
+        Direct,
+        name,
+        "false",
+        "true: refused in an ensemble, because servers cannot be protected from each other in this release",
+        |draft, given| {
+            if given.boolean()? {
+                draft.quorum.protections.push(given.key.to_owned());
+                return Err(Fault::Note(
+                    "no effect on a server that is alone; refused in an ensemble".into(),
+                ));
+            }
+            Ok(())
+        },
+    )
+}

@@ -74,7 +74,7 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Ensemble",
-        note: "This release serves alone; see `server.*`.",
+        note: "Quorum mode runs when there is more than one voter, or `standaloneEnabled` is false. Every server needs its number in `dataDir/myid`.",
         keys: direct::ENSEMBLE,
     },
     Section {
@@ -94,7 +94,7 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Between servers",
-        note: "Properties of an ensemble; a server that is alone has nobody to talk to.",
+        note: "They act in an ensemble only. Integers may be hexadecimal or octal.",
         keys: requests::BETWEEN_SERVERS,
     },
     Section {
@@ -137,7 +137,9 @@ pub fn find_in_environment(variable: &str) -> Option<(&'static Key, String)> {
     all().find_map(|key| {
         let stem = key.name.strip_suffix('*')?;
         let rest = wanted.strip_prefix(&plain(stem)).filter(|rest| is_member(stem, rest))?;
-        Some((key, format!("{stem}{rest}")))
+        // The table knows the stem of these without its dot, because Java does.
+        let dot = if matches!(stem, "group" | "weight") { "." } else { "" };
+        Some((key, format!("{stem}{dot}{rest}")))
     })
 }
 
@@ -240,6 +242,7 @@ mod tests {
             ("SRVR_DATEFORMAT", "zoetrope.srvr.dateFormat"),
             ("ZOETROPE_SRVR_DATEFORMAT", "zoetrope.srvr.dateFormat"),
             ("SERVER_1", "server.1"),
+            ("GROUP_1", "group.1"),
         ] {
             assert_eq!(find_in_environment(variable).map(|found| found.1), Some(name.to_owned()));
         }

@@ -2,14 +2,16 @@
 
 use super::Key;
 use super::Kind::{Direct, Property};
-use crate::value::Fault;
+use crate::value::{Fault, Given};
 
 const ONE_TASK: &str = "one task serves all requests; there are no pools to size";
 const NO_CACHE: &str = "replies are encoded from the tree; there is no cache to size";
 const NOT_STALE: &str = "requests of closed connections are always dropped";
 const BLUE: &str = "only the token bucket throttles connections";
 const NETTY: &str = "there is no Netty";
-const ALONE: &str = "a server that is alone talks to no other";
+const NEVER_WAITS: &str = "nothing waits for a socket";
+const TRACKER: &str = "a record of packets between servers";
+const INTERVALS: &str = "a choice of intervals between servers";
 const WATCHES: &str = "there is one watch table, which needs no cleaning";
 const ADMIN: &str = "the HTTP admin server";
 const STATISTICS: &str = "request path statistics";
@@ -226,8 +228,8 @@ pub(super) const OPERATORS: &[Key] = &[
     Key::later(Property, "admin.rateLimiterIntervalInMS", "300000", ADMIN),
     Key::missing(Property, "audit.enable", "false", "the audit log"),
     Key::later(Property, "audit.impl.class", "Slf4jAuditLogger", "the audit log"),
-    Key::nothing(Property, "messageTracker.Enabled", "false", ALONE),
-    Key::nothing(Property, "messageTracker.BufferSize", "10", ALONE),
+    Key::later(Property, "messageTracker.Enabled", "false", TRACKER),
+    Key::later(Property, "messageTracker.BufferSize", "10", TRACKER),
     Key::later(Property, "pathStats.enabled", "false", STATISTICS),
     Key::later(Property, "pathStats.slotCapacity", "60", STATISTICS),
     Key::later(Property, "pathStats.slotDuration", "15", STATISTICS),
@@ -239,23 +241,79 @@ pub(super) const OPERATORS: &[Key] = &[
 ];
 
 pub(super) const BETWEEN_SERVERS: &[Key] = &[
-    Key::nothing(Property, "leaderServes", "yes", "a server that is alone always serves"),
-    Key::nothing(Property, "tcpKeepAlive", "false", ALONE),
-    Key::nothing(Property, "cnxTimeout", "5000", ALONE),
-    Key::nothing(Property, "quorumCnxnTimeoutMs", "-1", ALONE),
-    Key::nothing(Property, "electionPortBindRetry", "3", ALONE),
-    Key::nothing(Property, "fastleader.minNotificationInterval", "200", ALONE),
-    Key::nothing(Property, "fastleader.maxNotificationInterval", "60000", ALONE),
-    Key::nothing(Property, "leader.maxTimeToWaitForEpoch", "-1", ALONE),
-    Key::nothing(Property, "leader.ackLoggingFrequency", "1000", ALONE),
-    Key::nothing(Property, "leaderConnectDelayDuringRetryMs", "100", ALONE),
-    Key::nothing(Property, "observer.reconnectDelayMs", "0", ALONE),
-    Key::nothing(Property, "observer.election.DelayMs", "200", ALONE),
-    Key::nothing(Property, "observer.syncEnabled", "true", ALONE),
-    Key::nothing(Property, "observerMaster.sizeLimit", "33554432", ALONE),
-    Key::nothing(Property, "learner.asyncSending", "false", ALONE),
-    Key::nothing(Property, "learner.closeSocketAsync", "false", ALONE),
-    Key::nothing(Property, "leader.closeSocketAsync", "false", ALONE),
-    Key::nothing(Property, "forward_learner_requests_to_commit_processor_disabled", "false", ALONE),
-    Key::nothing(Property, "follower.skipLearnerRequestToNextProcessor", "false", ALONE),
+    Key::honoured(
+        Property,
+        "leaderServes",
+        "yes",
+        "no: has no effect yet, because a leader without clients is not part of this release",
+        |_, given| match given.value {
+            "no" => {
+                Err(Fault::Warning("accepted, no effect yet: a leader serves clients, too".into()))
+            }
+            _ => Ok(()),
+        },
+    ),
+    Key::honoured(
+        Property,
+        "tcpKeepAlive",
+        "false",
+        "SO_KEEPALIVE on election links",
+        |draft, given| {
+            draft.quorum.tcp_keepalive = given.flag();
+            Ok(())
+        },
+    ),
+    Key::honoured(
+        Property,
+        "cnxTimeout",
+        "5000",
+        "ms an attempt to connect to another server may take; 0 or less: the default",
+        |draft, given| {
+            draft.quorum.connect_timeout_ms = positive(given)?;
+            Ok(())
+        },
+    ),
+    Key::honoured(
+        Property,
+        "quorumCnxnTimeoutMs",
+        "syncLimit ticks",
+        "ms a greeting on an election link may take; 0 or less: the default",
+        |draft, given| {
+            draft.quorum.handshake_timeout_ms = positive(given)?;
+            Ok(())
+        },
+    ),
+    Key::honoured(
+        Property,
+        "electionPortBindRetry",
+        "3",
+        "Attempts to listen for other servers, a second apart; 0: for ever; negative: the default",
+        |draft, given| {
+            draft.quorum.bind_retries = u32::try_from(given.number()?).ok();
+            Ok(())
+        },
+    ),
+    Key::later(Property, "fastleader.minNotificationInterval", "200", INTERVALS),
+    Key::later(Property, "fastleader.maxNotificationInterval", "60000", INTERVALS),
+    Key::later(Property, "leader.maxTimeToWaitForEpoch", "-1", INTERVALS),
+    Key::nothing(Property, "leader.ackLoggingFrequency", "1000", "acknowledgements are not logged"),
+    Key::later(Property, "leaderConnectDelayDuringRetryMs", "100", INTERVALS),
+    Key::later(Property, "observer.reconnectDelayMs", "0", INTERVALS),
+    Key::later(Property, "observer.election.DelayMs", "200", INTERVALS),
+    Key::later(Property, "observer.syncEnabled", "true", "an observer without a log"),
+    Key::later(Property, "observerMaster.sizeLimit", "33554432", "following a follower"),
+    Key::nothing(Property, "learner.asyncSending", "false", NEVER_WAITS),
+    Key::nothing(Property, "learner.closeSocketAsync", "false", NEVER_WAITS),
+    Key::nothing(Property, "leader.closeSocketAsync", "false", NEVER_WAITS),
+    Key::nothing(
+        Property,
+        "forward_learner_requests_to_commit_processor_disabled",
+        "false",
+        ONE_TASK,
+    ),
+    Key::nothing(Property, "follower.skipLearnerRequestToNextProcessor", "false", ONE_TASK),
 ];
+
+fn positive(given: &Given<'_>) -> Result<Option<u64>, Fault> {
+    Ok(u64::try_from(given.number()?).ok().filter(|number| *number > 0))
+}

@@ -179,10 +179,5 @@ pub(super) const KEYS: &[Key] = &[
     Key::nothing(Property, "ssl.ocsp", "false", TLS),
     Key::nothing(Property, "ssl.clientAuth", "need", TLS),
     Key::nothing(Property, "ssl.handshakeDetectionTimeoutMillis", "5000", TLS),
-    Key::nothing(
-        Property,
-        "ssl.quorum.*",
-        "as for ssl.*",
-        "a server that is alone has no quorum to encrypt",
-    ),
+    Key::later(Property, "ssl.quorum.*", "as for ssl.*", "TLS between servers"),
 ];

@@ -6,7 +6,8 @@ use crate::value::Fault;
 use zoetrope_core::Compression;
 
 const BATCH: &str = "a batch ends when the disk is free for the next one";
-const LEARNERS: &str = "a server that is alone has no learners";
+const NODELAY: &str = "nothing is held back to be sent with more";
+const LEARNERS: &str = "a choice of how learners catch up";
 
 pub(super) const KEYS: &[Key] = &[
     Key::honoured(
@@ -60,8 +61,8 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    Key::nothing(Property, "commitLogCount", "500", LEARNERS),
-    Key::nothing(Property, "snapshotSizeFactor", "0.33", LEARNERS),
+    Key::later(Property, "commitLogCount", "500", LEARNERS),
+    Key::later(Property, "snapshotSizeFactor", "0.33", LEARNERS),
     Key::honoured(
         Property,
         "forceSync",
@@ -183,7 +184,16 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    Key::nothing(Property, "forceSnapshotSync", "false", LEARNERS),
+    Key::honoured(
+        Property,
+        "forceSnapshotSync",
+        "false",
+        "true: a leader sends every learner the whole tree",
+        |draft, given| {
+            draft.settings.core.force_snapshot_sync = given.flag();
+            Ok(())
+        },
+    ),
     Key::honoured(
         Property,
         "test.allowDiscontinuousProposals",
@@ -194,8 +204,8 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    Key::nothing(Property, "leader.maxConcurrentSnapSyncs", "10", LEARNERS),
-    Key::nothing(Property, "leader.maxConcurrentDiffSyncs", "100", LEARNERS),
+    Key::later(Property, "leader.maxConcurrentSnapSyncs", "10", LEARNERS),
+    Key::later(Property, "leader.maxConcurrentDiffSyncs", "100", LEARNERS),
     Key::honoured(
         Property,
         "jute.maxbuffer.extrasize",
@@ -260,8 +270,8 @@ pub(super) const JVM: &[Key] = &[
         },
     ),
     Key::missing(Jvm, "java.security.auth.login.config", "unset", "SASL"),
-    Key::nothing(Jvm, "leader.nodelay", "true", LEARNERS),
-    Key::nothing(Jvm, "follower.nodelay", "true", LEARNERS),
+    Key::nothing(Jvm, "leader.nodelay", "true", NODELAY),
+    Key::nothing(Jvm, "follower.nodelay", "true", NODELAY),
     Key::nothing(
         Jvm,
         "jdk.tls.rejectClientInitiatedRenegotiation",

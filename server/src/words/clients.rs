@@ -70,7 +70,7 @@ fn write_glance(text: &mut String, status: &Status, view: &View<'_>, traffic: Tr
     let _ = writeln!(text, "Connections: {}", view.figures.open);
     let _ = writeln!(text, "Outstanding: {}", status.outstanding);
     let _ = writeln!(text, "Zxid: {}", status.zxid_applied);
-    let _ = writeln!(text, "Mode: standalone");
+    let _ = writeln!(text, "Mode: {}", status.phase.name());
     let _ = writeln!(text, "Node count: {}", status.znode_count);
 }
 

@@ -19,7 +19,16 @@ pub(super) fn mntr(
 ) -> String {
     let mut page = Page::default();
     page.line("version", version::with_date(settings.date_format));
-    page.line("server_state", "standalone");
+    page.line("server_state", status.phase.name());
+    if let Some(leader) = &status.leader {
+        page.line("leader_uptime", view.figures.uptime.as_millis());
+        page.line("learners", leader.learners);
+        page.line("synced_followers", leader.synced_followers);
+        page.line("synced_observers", leader.synced_observers);
+        page.line("synced_non_voting_followers", leader.synced_non_voting);
+        page.line("pending_syncs", 0);
+        page.line("proposals_pending", leader.pending);
+    }
     gauges(&mut page, status, view, traffic);
     counters(&mut page, status, view);
     summaries(&mut page, status, view, startup);

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::fmt::Write;
 use std::rc::Rc;
 
-use zoetrope_core::{Command, Phase};
+use zoetrope_core::Command;
 use zoetrope_io_tokio::{View, Words};
 
 use crate::settings::WordSettings;
@@ -79,7 +79,7 @@ impl FourLetterWords {
             return format!("{word} is not executed because it is not in the whitelist.\n");
         }
         let needs_serving = WORDS.iter().any(|(name, needs)| *name == word && *needs);
-        if needs_serving && view.server.status().phase != Phase::Standalone {
+        if needs_serving && !view.server.phase().serves() {
             return not_serving(word);
         }
         self.text(word, argument, view)

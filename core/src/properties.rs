@@ -1,4 +1,4 @@
-//! The text format of zoo.cfg: `java.util.Properties`. Knows no key.
+//! The text format of zoo.cfg and of an ensemble's configuration: `java.util.Properties`. Knows no key.
 
 use std::fmt;
 
@@ -26,52 +26,56 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Reads a file's bytes (ISO 8859-1) in order; a key may come more than once.
-pub fn parse(bytes: &[u8]) -> Result<Vec<Property>, Malformed> {
-    let mut lines = NaturalLines { rest: bytes, number: 0 };
+/// Reads a text in order; a key may come more than once.
+pub fn parse(text: &str) -> Result<Vec<Property>, Malformed> {
+    let mut lines = NaturalLines { rest: text, number: 0 };
     let mut properties = Vec::new();
     while let Some((first, line)) = lines.next() {
-        let first = trim_start(first);
-        if matches!(first.first(), None | Some(b'#' | b'!')) {
+        let first = first.trim_start_matches(is_blank);
+        if first.is_empty() || first.starts_with(['#', '!']) {
             continue;
         }
         let logical = lines.join_continuations(first);
         // A lone backslash in front of a blank line: there is no key at all.
         if !logical.is_empty() {
-            properties.push(split(&logical).ok_or(Malformed { line })?.into_property(line));
+            properties.push(split(&logical, line).ok_or(Malformed { line })?);
         }
     }
     Ok(properties)
 }
 
+/// The text of a file, which is ISO 8859-1.
+pub fn text_of(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
 struct NaturalLines<'a> {
-    rest: &'a [u8],
+    rest: &'a str,
     number: u32,
 }
 
 impl<'a> NaturalLines<'a> {
-    fn next(&mut self) -> Option<(&'a [u8], u32)> {
+    fn next(&mut self) -> Option<(&'a str, u32)> {
         if self.rest.is_empty() {
             return None;
         }
-        let end = self.rest.iter().position(|b| matches!(b, b'\n' | b'\r'));
-        let line = &self.rest[..end.unwrap_or(self.rest.len())];
-        self.rest = match end {
-            Some(end) if self.rest[end..].starts_with(b"\r\n") => &self.rest[end + 2..],
-            Some(end) => &self.rest[end + 1..],
-            None => &[],
+        let end = self.rest.find(['\n', '\r']).unwrap_or(self.rest.len());
+        let (line, rest) = self.rest.split_at(end);
+        self.rest = match rest.strip_prefix("\r\n") {
+            Some(rest) => rest,
+            None => rest.strip_prefix(['\n', '\r']).unwrap_or_default(),
         };
         self.number += 1;
         Some((line, self.number))
     }
 
     /// A backslash at the end of a line joins it with the next one, whose indentation does not count.
-    fn join_continuations(&mut self, first: &[u8]) -> Vec<u8> {
-        let mut logical = first.to_vec();
+    fn join_continuations(&mut self, first: &str) -> String {
+        let mut logical = first.to_owned();
         while ends_in_odd_backslash(&logical) {
             logical.pop();
             match self.next() {
-                Some((next, _)) => logical.extend_from_slice(trim_start(next)),
+                Some((next, _)) => logical.push_str(next.trim_start_matches(is_blank)),
                 None => break,
             }
         }
@@ -80,28 +84,12 @@ impl<'a> NaturalLines<'a> {
 }
 
 /// Of earlier lines an even number of backslashes is left at the seam, so the joined line may be asked.
-fn ends_in_odd_backslash(line: &[u8]) -> bool {
-    line.iter().rev().take_while(|b| **b == b'\\').count() % 2 == 1
+fn ends_in_odd_backslash(line: &str) -> bool {
+    line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }
 
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | 0x0c)
-}
-
-fn trim_start(line: &[u8]) -> &[u8] {
-    let start = line.iter().position(|b| !is_blank(*b)).unwrap_or(line.len());
-    &line[start..]
-}
-
-struct Pair {
-    key: String,
-    value: String,
-}
-
-impl Pair {
-    fn into_property(self, line: u32) -> Property {
-        Property { key: trim(&self.key), value: trim(&self.value), line }
-    }
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\x0c')
 }
 
 /// Like Java's `String.trim`: everything up to the space, at both ends.
@@ -110,57 +98,49 @@ fn trim(text: &str) -> String {
 }
 
 /// The key ends at the first `=`, `:` or blank that no backslash precedes. `None`: a malformed `\u`.
-fn split(line: &[u8]) -> Option<Pair> {
-    let mut end = 0;
-    while let Some(&byte) = line.get(end) {
-        match byte {
-            b'\\' => end += 2,
-            b'=' | b':' => break,
-            byte if is_blank(byte) => break,
-            _ => end += 1,
-        }
-    }
-    let end = end.min(line.len());
-    let mut value = trim_start(&line[end..]);
-    if let Some(b'=' | b':') = value.first() {
-        value = trim_start(&value[1..]);
-    }
-    Some(Pair { key: unescape(&line[..end])?, value: unescape(value)? })
+fn split(logical: &str, line: u32) -> Option<Property> {
+    let mut escaped = false;
+    let end = logical.find(|c: char| {
+        let ends = !escaped && (matches!(c, '=' | ':') || is_blank(c));
+        escaped = !escaped && c == '\\';
+        ends
+    });
+    let (key, value) = logical.split_at(end.unwrap_or(logical.len()));
+    let value = value.trim_start_matches(is_blank);
+    let value = match value.strip_prefix(['=', ':']) {
+        Some(value) => value.trim_start_matches(is_blank),
+        None => value,
+    };
+    Some(Property { key: trim(&unescape(key)?), value: trim(&unescape(value)?), line })
 }
 
 /// UTF-16 like Java, because two `\u` escapes may be one character.
-fn unescape(text: &[u8]) -> Option<String> {
+fn unescape(text: &str) -> Option<String> {
     let mut units: Vec<u16> = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        if byte != b'\\' {
-            units.push(u16::from(byte));
-            continue;
-        }
-        let Some((&escaped, tail)) = rest.split_first() else { break };
-        rest = tail;
-        units.push(match escaped {
-            b't' => 0x09,
-            b'n' => 0x0a,
-            b'f' => 0x0c,
-            b'r' => 0x0d,
-            b'u' => {
-                let (digits, tail) = rest.split_at_checked(4)?;
-                rest = tail;
-                hex4(digits)?
-            }
-            other => u16::from(other),
-        });
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let c = match c {
+            '\\' => match rest.next() {
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some('f') => '\x0c',
+                Some('r') => '\r',
+                Some('u') => {
+                    units.push(hex4(&mut rest)?);
+                    continue;
+                }
+                Some(other) => other,
+                None => break,
+            },
+            c => c,
+        };
+        units.extend_from_slice(c.encode_utf16(&mut [0; 2]));
     }
     Some(String::from_utf16_lossy(&units))
 }
 
-fn hex4(digits: &[u8]) -> Option<u16> {
-    digits.iter().try_fold(0u16, |unit, digit| {
-        let value = char::from(*digit).to_digit(16)? as u16;
-        Some(unit << 4 | value)
-    })
+fn hex4(digits: &mut std::str::Chars<'_>) -> Option<u16> {
+    (0..4).try_fold(0, |unit, _| Some(unit << 4 | digits.next()?.to_digit(16)? as u16))
 }
 
 #[cfg(test)]
@@ -168,7 +148,7 @@ mod tests {
     use super::*;
 
     fn pairs(text: &str) -> Vec<(String, String, u32)> {
-        let properties = parse(text.as_bytes()).expect("well-formed");
+        let properties = parse(text).expect("well-formed");
         properties.into_iter().map(|p| (p.key, p.value, p.line)).collect()
     }
 
@@ -220,15 +200,17 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_iso_8859_1() {
-        assert_eq!(parse(b"a=\xe4").unwrap()[0].value, "ä");
-        assert_eq!(parse("a=ä".as_bytes()).unwrap()[0].value, "Ã¤");
+    fn a_file_is_iso_8859_1_and_a_text_is_not() {
+        let value = |bytes: &[u8]| parse(&text_of(bytes)).unwrap().remove(0).value;
+        assert_eq!(value(b"a=\xe4"), "ä");
+        assert_eq!(value("a=ä".as_bytes()), "Ã¤");
+        assert_eq!(one("a=ä😀"), ("a".into(), "ä😀".into()));
     }
 
     #[test]
     fn an_incomplete_unicode_escape_is_refused_with_its_line() {
         for text in ["x=1\na=\\u12", "x=1\na=\\u12g4", "x=1\n\\u=a", "x=1\na=\\u\\u00e4"] {
-            assert_eq!(parse(text.as_bytes()), Err(Malformed { line: 2 }), "{text:?}");
+            assert_eq!(parse(text), Err(Malformed { line: 2 }), "{text:?}");
         }
     }
 }

@@ -1,0 +1,480 @@
+//! What a leader knows of one learner, and how it is fed: a snapshot, txns from the log, txns from memory, and in the
+//! end whatever is proposed and committed (quorum protocol §6.2, §8).
+//!
+//! A learner has a place in our history: everything up to it was sent. Bringing it level and broadcasting to it are the
+//! same motion, so nothing can fall between them.
+
+use super::Server;
+use super::lead::Leader;
+use super::peers::PeerFault;
+use crate::effect::{Effect, FileId};
+use crate::ids::{ChanId, Sid, Zxid};
+use crate::journal::{Record, Scanner, logs_to_replay};
+use crate::snapshot::SnapshotWriter;
+use crate::time::Instant;
+use crate::tree::{OPEN, WalkId};
+use crate::wire::{PacketKind, encode_packet, encode_txn};
+use crate::zab::{SyncPlan, plan_sync};
+use std::collections::VecDeque;
+
+/// How far a learner has come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum HandlerStage {
+    /// It has introduced itself.
+    Greeted,
+    AwaitAckEpoch,
+    /// It has promised our epoch; its last zxid.
+    AwaitSync {
+        last: Zxid,
+    },
+    /// It is being sent the tree.
+    Snapshot,
+    /// It is being sent what stands in the log.
+    Log,
+    /// It is being sent what is in memory, until it has everything that is committed.
+    Memory,
+    AwaitNewLeaderAck,
+    /// It has our history; it waits until we are established.
+    AwaitUpToDate,
+    Serving,
+}
+
+/// One learner.
+#[derive(Clone, Debug)]
+pub(super) struct LearnerHandler {
+    pub(super) sid: Sid,
+    pub(super) observer: bool,
+    /// It is one of those that are counted.
+    pub(super) voter: bool,
+    pub(super) stage: HandlerStage,
+    /// Every txn up to this one was sent to it.
+    pub(super) cursor: Zxid,
+    /// It was told of every commit up to this one; never above `cursor`.
+    told: Zxid,
+    pub(super) heard_at: Instant,
+    /// `sync` operations of its clients, by the zxid that must be committed before each is answered.
+    syncs: VecDeque<Zxid>,
+    snapshot: Option<SnapshotWriter>,
+    log: Option<LogReading>,
+}
+
+impl LearnerHandler {
+    pub(super) fn new(sid: Sid, observer: bool, voter: bool, now: Instant) -> Self {
+        Self {
+            sid,
+            observer,
+            voter,
+            stage: HandlerStage::Greeted,
+            cursor: Zxid::ZERO,
+            told: Zxid::ZERO,
+            heard_at: now,
+            syncs: VecDeque::new(),
+            snapshot: None,
+            log: None,
+        }
+    }
+
+    pub(super) fn has_new_leader(&self) -> bool {
+        matches!(
+            self.stage,
+            HandlerStage::AwaitNewLeaderAck | HandlerStage::AwaitUpToDate | HandlerStage::Serving
+        )
+    }
+}
+
+/// The log being read for one learner.
+#[derive(Clone, Debug)]
+struct LogReading {
+    /// Files still to be read, the first of them now.
+    files: VecDeque<FileId>,
+    at: u64,
+    asked: bool,
+    scanner: Box<Scanner>,
+    /// The txn the learner has must be seen before anything is sent: `None` when it was.
+    wanted: Option<Zxid>,
+}
+
+/// Bytes a learner may leave unread before it gets no more.
+const LEARNER_BUDGET: u64 = 4 << 20;
+/// Bytes of a snapshot that are sent to a learner in one turn.
+const SLICE: usize = 256 << 10;
+/// Bytes of the log that are read at once.
+const CHUNK: u32 = 1 << 20;
+/// Bytes of txns that are sent to a learner in one turn.
+const TURN_MAX: usize = 1 << 20;
+
+/// The walk of the snapshot that goes to a learner.
+pub(super) fn walk_of(chan: ChanId) -> WalkId {
+    WalkId(chan.0 + 1)
+}
+
+impl Server {
+    fn handler_mut(&mut self, chan: ChanId) -> Option<&mut LearnerHandler> {
+        self.leader_mut().and_then(|leader| leader.learners.get_mut(&chan))
+    }
+
+    /// Decides how the learner is brought level.
+    pub(super) fn start_sync(&mut self, chan: ChanId) {
+        let established = self.leader().is_some_and(Leader::is_established);
+        let Some(handler) = self.handler_mut(chan) else { return };
+        let HandlerStage::AwaitSync { last } = handler.stage else { return };
+        let sid = handler.sid;
+        let log_failed = self.leader_mut().is_some_and(|leader| leader.tree_next.remove(&sid));
+        let plan = match self.config.force_snapshot_sync || log_failed {
+            true => SyncPlan::Snap,
+            false => plan_sync(&self.history, last, established),
+        };
+        let horizon = self.zxid_proposed;
+        match plan {
+            SyncPlan::Diff { from } => self.send_from(chan, PacketKind::Diff, horizon, from),
+            SyncPlan::Trunc { to } => self.send_from(chan, PacketKind::Trunc, to, to),
+            SyncPlan::FromLog { from } => self.read_log_for(chan, from, Some(from)),
+            SyncPlan::Snap => self.send_snapshot(chan),
+        }
+    }
+
+    fn send_from(&mut self, chan: ChanId, kind: PacketKind, zxid: Zxid, from: Zxid) {
+        let Some(handler) = self.handler_mut(chan) else { return };
+        handler.stage = HandlerStage::Memory;
+        (handler.cursor, handler.told) = (from, from);
+        let sid = handler.sid;
+        if let Some(peers) = &mut self.peers {
+            peers.send(chan, kind, zxid, None);
+        }
+        self.report(crate::effect::Milestone::SyncStarted { sid, kind: kind.number(), zxid });
+    }
+
+    fn send_snapshot(&mut self, chan: ChanId) {
+        let label = match self.leader() {
+            // No history of the learner's own can be above it.
+            Some(leader) if leader.is_established() => {
+                self.zxid_applied.max(Zxid::of_epoch(leader.epoch))
+            }
+            Some(_) | None => self.zxid_applied,
+        };
+        let mut begun = Vec::new();
+        encode_packet(PacketKind::Snap, label, None, &mut begun);
+        let sessions = self.sessions_applied.iter().map(|(id, timeout)| (*id, *timeout));
+        let acls = self.tree.acl_table().map(|(id, list)| (i64::from(id.0), &**list));
+        let writer = SnapshotWriter::begin_stream(sessions, acls, &mut begun);
+        self.tree.start_walk(walk_of(chan));
+        let Some(handler) = self.handler_mut(chan) else { return };
+        handler.stage = HandlerStage::Snapshot;
+        (handler.cursor, handler.told) = (label, label);
+        handler.snapshot = Some(writer);
+        let sid = handler.sid;
+        if let Some(peers) = &mut self.peers {
+            peers.write(chan, |out| out.extend_from_slice(&begun));
+        }
+        let kind = PacketKind::Snap.number();
+        self.report(crate::effect::Milestone::SyncStarted { sid, kind, zxid: label });
+    }
+
+    fn read_log_for(&mut self, chan: ChanId, from: Zxid, wanted: Option<Zxid>) {
+        let mut places = self.files.clone();
+        for gone in &self.gone {
+            places[gone.0 as usize].name.clear();
+        }
+        let files = logs_to_replay(&places, from.next());
+        let files: VecDeque<FileId> = files.into_iter().map(|(at, _)| FileId(at as u32)).collect();
+        let scanner = Box::new(Scanner::new(self.config.record_max(), Zxid::ZERO));
+        let reading = LogReading { files, at: 0, asked: false, scanner, wanted };
+        let Some(handler) = self.handler_mut(chan) else { return };
+        handler.stage = HandlerStage::Log;
+        handler.log = Some(reading);
+    }
+
+    /// A learner has our history: it may serve.
+    pub(super) fn send_up_to_date(&mut self, chan: ChanId) {
+        let Some(handler) = self.handler_mut(chan) else { return };
+        handler.stage = HandlerStage::Serving;
+        let sid = handler.sid;
+        if let Some(peers) = &mut self.peers {
+            peers.send(chan, PacketKind::UpToDate, Zxid(-1), None);
+        }
+        self.report(crate::effect::Milestone::LearnerServes { sid });
+    }
+
+    /// A client of a learner wants to be level with this moment.
+    pub(super) fn queue_sync(&mut self, chan: ChanId) {
+        let upto = self.zxid_proposed;
+        if let Some(handler) = self.handler_mut(chan) {
+            handler.syncs.push_back(upto);
+        }
+    }
+
+    /// Sends every learner what it may have by now.
+    pub(super) fn feed_learners(&mut self) {
+        let Some(leader) = self.leader() else { return };
+        let all: Vec<ChanId> = leader.learners.keys().copied().collect();
+        for chan in all {
+            self.feed(chan);
+        }
+    }
+
+    fn feed(&mut self, chan: ChanId) {
+        let Some(peers) = &self.peers else { return };
+        let Some(link) = peers.link(chan) else { return };
+        if link.unsent() > LEARNER_BUDGET {
+            return;
+        }
+        let Some(handler) = self.handler_mut(chan) else { return };
+        match handler.stage {
+            HandlerStage::Greeted
+            | HandlerStage::AwaitAckEpoch
+            | HandlerStage::AwaitSync { .. }
+            | HandlerStage::AwaitNewLeaderAck
+            | HandlerStage::AwaitUpToDate => {}
+            HandlerStage::Snapshot => self.feed_snapshot(chan),
+            HandlerStage::Log => self.feed_log(chan),
+            HandlerStage::Memory => self.feed_history(chan),
+            HandlerStage::Serving => self.feed_live(chan),
+        }
+    }
+
+    fn feed_snapshot(&mut self, chan: ChanId) {
+        let Some(mut writer) = self.handler_mut(chan).and_then(|h| h.snapshot.take()) else {
+            return;
+        };
+        let mut slice = Vec::new();
+        let over = self.tree.walk_on(walk_of(chan), |node| {
+            let acl = if node.acl == OPEN { -1 } else { i64::from(node.acl.0) };
+            writer.node(node.path, node.data, acl, node.stat, &mut slice);
+            slice.len() < SLICE
+        });
+        let writer = match over {
+            true => {
+                writer.end_stream(&mut slice);
+                self.tree.end_walk(walk_of(chan));
+                None
+            }
+            false => Some(writer),
+        };
+        if let Some(handler) = self.handler_mut(chan) {
+            if writer.is_none() {
+                handler.stage = HandlerStage::Memory;
+            }
+            handler.snapshot = writer;
+        }
+        if let Some(peers) = &mut self.peers {
+            peers.write(chan, |out| out.extend_from_slice(&slice));
+        }
+        self.more_to_do = true;
+    }
+
+    /// What a learner that catches up must have before it is told of the new leader: everything that is committed, or
+    /// everything we hold as long as nothing new can be proposed.
+    fn horizon(&self) -> Zxid {
+        match self.leader() {
+            Some(leader) if leader.is_established() => self.committed,
+            Some(_) | None => self.zxid_proposed,
+        }
+    }
+
+    fn feed_history(&mut self, chan: ChanId) {
+        let horizon = self.horizon();
+        let epoch = self.leader().map(|leader| leader.epoch);
+        let (base, mut sent, mut out) = (self.history.base(), 0, Vec::new());
+        let Some(cursor) = self.handler_mut(chan).map(|handler| handler.cursor) else { return };
+        if cursor < base {
+            // So much has been written meanwhile that memory does not reach back to it.
+            return self.read_log_for(chan, cursor, None);
+        }
+        let mut at = cursor;
+        for (zxid, payload) in self.history.after(cursor) {
+            if zxid > horizon || sent > TURN_MAX {
+                break;
+            }
+            sent += payload.len();
+            encode_packet(PacketKind::Proposal, zxid, Some(payload), &mut out);
+            encode_packet(PacketKind::Commit, zxid, None, &mut out);
+            at = zxid;
+        }
+        let level = self.history.after(at).next().is_none_or(|(zxid, _)| zxid > horizon);
+        if level && let Some(epoch) = epoch {
+            let text = self.peers.as_ref().map(|peers| peers.ensemble.to_text());
+            let data = text.as_deref().map(str::as_bytes);
+            encode_packet(PacketKind::NewLeader, Zxid::of_epoch(epoch), data, &mut out);
+        }
+        let Some(handler) = self.handler_mut(chan) else { return };
+        (handler.cursor, handler.told) = (at, at);
+        if level {
+            handler.stage = HandlerStage::AwaitNewLeaderAck;
+        } else {
+            self.more_to_do = true;
+        }
+        if let Some(peers) = &mut self.peers {
+            peers.write(chan, |bytes| bytes.append(&mut out));
+        }
+    }
+
+    /// Proposals, commits and answers to `sync`, in this order: each may rely on those before it.
+    fn feed_live(&mut self, chan: ChanId) {
+        let (committed, base) = (self.committed, self.history.base());
+        let Some(leader) = self.leader() else { return };
+        let Some(handler) = leader.learners.get(&chan) else { return };
+        let (cursor, told, observer) = (handler.cursor, handler.told, handler.observer);
+        if cursor < base {
+            let fault =
+                PeerFault("it reads too slowly: what it lacks is no longer in memory".into());
+            return self.give_up(chan, &fault);
+        }
+        let (mut at, mut out, mut sent) = (cursor, Vec::new(), 0);
+        let kind = if observer { PacketKind::Inform } else { PacketKind::Proposal };
+        for (zxid, payload) in self.history.after(cursor) {
+            if observer && zxid > committed || sent > TURN_MAX {
+                break;
+            }
+            sent += payload.len();
+            encode_packet(kind, zxid, Some(payload), &mut out);
+            at = zxid;
+        }
+        let mut told = told;
+        if observer {
+            told = at;
+        } else {
+            for (zxid, _) in self.history.after(told) {
+                if zxid > committed.min(at) {
+                    break;
+                }
+                encode_packet(PacketKind::Commit, zxid, None, &mut out);
+                told = zxid;
+            }
+        }
+        let level = told >= self.history.floor(committed).unwrap_or(committed);
+        let more = self.history.last() > at && (!observer || committed > at);
+        let Some(handler) = self.handler_mut(chan) else { return };
+        (handler.cursor, handler.told) = (at, told);
+        let due = |upto: &mut Zxid| *upto <= told || level && *upto <= committed;
+        while handler.syncs.pop_front_if(due).is_some() {
+            encode_packet(PacketKind::Sync, Zxid::ZERO, None, &mut out);
+        }
+        self.more_to_do |= more;
+        if !out.is_empty()
+            && let Some(peers) = &mut self.peers
+        {
+            peers.write(chan, |bytes| bytes.append(&mut out));
+        }
+    }
+
+    fn feed_log(&mut self, chan: ChanId) {
+        let Some(handler) = self.handler_mut(chan) else { return };
+        let Some(reading) = &mut handler.log else { return };
+        if reading.asked {
+            return;
+        }
+        match reading.files.front() {
+            Some(file) => {
+                let (file, at) = (*file, reading.at);
+                reading.asked = true;
+                self.effects.push(Effect::Read { file, at, len: CHUNK });
+            }
+            // The log ends before what is in memory begins: it has been purged, or is damaged.
+            None => self.log_is_no_use(chan),
+        }
+    }
+
+    /// Part of a log was read, for those learners that asked for it.
+    pub(super) fn on_log_read(&mut self, file: FileId, at: u64, bytes: Option<&[u8]>) {
+        let Some(leader) = self.leader() else { return };
+        let waits = |handler: &LearnerHandler| {
+            handler.log.as_ref().is_some_and(|reading| {
+                reading.asked && reading.files.front() == Some(&file) && reading.at == at
+            })
+        };
+        let waiting = |(chan, handler): (&ChanId, &LearnerHandler)| waits(handler).then_some(*chan);
+        let waiting: Vec<ChanId> = leader.learners.iter().filter_map(waiting).collect();
+        for chan in waiting {
+            match bytes {
+                Some(bytes) => self.on_log_bytes(chan, bytes),
+                None => self.log_is_no_use(chan),
+            }
+        }
+    }
+
+    fn on_log_bytes(&mut self, chan: ChanId, bytes: &[u8]) {
+        let (base, horizon, record_max) =
+            (self.history.base(), self.horizon(), self.config.record_max());
+        let Some(handler) = self.handler_mut(chan) else { return };
+        let Some(mut reading) = handler.log.take() else { return };
+        let mut cursor = handler.cursor;
+        reading.asked = false;
+        reading.at += bytes.len() as u64;
+        reading.scanner.feed(bytes);
+        if (bytes.len() as u32) < CHUNK {
+            reading.scanner.end();
+        }
+        let (mut out, mut reached) = (Vec::new(), false);
+        while let Some(record) = reading.scanner.next() {
+            let zxid = record.header.zxid;
+            if let Some(wanted) = reading.wanted {
+                if zxid > wanted {
+                    // What the learner has is not in our log, or no longer.
+                    return self.log_is_no_use(chan);
+                }
+                if zxid == wanted {
+                    reading.wanted = None;
+                    cursor = wanted;
+                    encode_packet(PacketKind::Diff, horizon, None, &mut out);
+                }
+                continue;
+            }
+            if zxid > cursor && zxid <= base {
+                send_record(&record, &mut out);
+                cursor = zxid;
+            }
+            if zxid >= base {
+                reached = true;
+                break;
+            }
+        }
+        if !reached && reading.scanner.verdict().is_some() {
+            reading.files.pop_front();
+            reading.at = 0;
+            reading.scanner = Box::new(Scanner::new(record_max, cursor));
+        }
+        let found = reading.wanted.is_none();
+        let Some(handler) = self.handler_mut(chan) else { return };
+        if found {
+            (handler.cursor, handler.told) = (cursor, cursor);
+        }
+        match reached && found {
+            true => handler.stage = HandlerStage::Memory,
+            false => handler.log = Some(reading),
+        }
+        self.more_to_do = true;
+        if let Some(peers) = &mut self.peers {
+            peers.write(chan, |bytes| bytes.append(&mut out));
+        }
+    }
+
+    /// The learner gets the tree instead, if nothing else was sent to it yet.
+    fn log_is_no_use(&mut self, chan: ChanId) {
+        let Some(handler) = self.handler_mut(chan) else { return };
+        handler.log = None;
+        match handler.cursor == Zxid::ZERO {
+            true => self.send_snapshot(chan),
+            false => {
+                let sid = handler.sid;
+                if let Some(leader) = self.leader_mut() {
+                    leader.tree_next.insert(sid);
+                }
+                let fault = "what it lacks is neither in memory nor in the log any more";
+                self.give_up(chan, &PeerFault(fault.into()));
+            }
+        }
+    }
+
+    /// The walks of snapshots that nobody waits for any more.
+    pub(super) fn end_learner_walks(&mut self) {
+        self.tree.end_walks_from(walk_of(ChanId(0)));
+    }
+}
+
+fn send_record(record: &Record, out: &mut Vec<u8>) {
+    let zxid = record.header.zxid;
+    let mut payload = Vec::new();
+    encode_txn(&record.header, &record.txn, record.digest, &mut payload);
+    encode_packet(PacketKind::Proposal, zxid, Some(&payload), out);
+    encode_packet(PacketKind::Commit, zxid, None, out);
+}

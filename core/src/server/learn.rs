@@ -1,0 +1,659 @@
+//! Following and observing: discovery and synchronization as the receiving side, then proposals in, acknowledgements out
+//! (quorum protocol §7). Whatever a leader sends that cannot be is a reason to leave it, never something to apply.
+
+use super::Server;
+use super::commit::Proposal;
+use super::journal::Room;
+use super::peers::{Done, PeerFault};
+use super::roles::Role;
+use crate::effect::{Effect, Milestone, Timer};
+use crate::ids::{ChanId, ConnId, Epoch, SessionId, Sid, Zxid};
+use crate::input::Link;
+use crate::recovery::Image;
+use crate::snapshot::{Next, SnapshotReader};
+use crate::time::Instant;
+use crate::tree::DataTree;
+use crate::wire::{
+    LearnerInfo, Packet, PacketKind, QUORUM_PROTOCOL, decode_designated_leader, decode_revalidated,
+    decode_txn, encode_ack_epoch, encode_touches,
+};
+use crate::zab::History;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How far a learner has come.
+#[derive(Clone, Debug)]
+pub(super) enum LearnerStage {
+    /// Trying to reach the leader.
+    Connecting {
+        retry_at: Option<Instant>,
+    },
+    AwaitLeaderInfo,
+    /// The promise is on its way to the disk; what is said of our epoch then.
+    SavingAccepted {
+        current: Option<Epoch>,
+    },
+    /// How we are brought level is the leader's to say.
+    AwaitPlan,
+    /// What the leader cut off is being removed; the tree is read from the disk again.
+    Truncating,
+    /// The tree is coming.
+    Receiving(Box<Receiving>),
+    /// The tree has come and is being written down: until it is durable nothing is logged behind it.
+    SavingTree,
+    /// What we lack is coming.
+    Syncing,
+    /// Everything received is to be durable, and then the epoch, before it is acknowledged.
+    SettlingHistory,
+    SavingCurrent,
+    AwaitUpToDate,
+    Serving,
+}
+
+/// A tree on its way in.
+#[derive(Clone, Debug)]
+pub(super) struct Receiving {
+    label: Zxid,
+    reader: SnapshotReader,
+    image: Image,
+}
+
+/// What a learner knows.
+#[derive(Clone, Debug)]
+pub(super) struct Learner {
+    pub(super) leader: Sid,
+    pub(super) observer: bool,
+    pub(super) chan: Option<ChanId>,
+    pub(super) stage: LearnerStage,
+    began_at: Instant,
+    heard_at: Instant,
+    /// The epoch the leader has offered.
+    epoch: Epoch,
+    /// Committed, if this leadership is what it says it is: known only at UPTODATE.
+    tentative: Zxid,
+    /// Acknowledged up to here.
+    acked: Zxid,
+    /// Connections whose `sync` was forwarded, oldest first.
+    pub(super) syncs: VecDeque<ConnId>,
+    /// Sessions the leader is asked about, oldest first.
+    pub(super) asked: VecDeque<(SessionId, ConnId, i32)>,
+    /// Sessions heard of since the last ping.
+    pub(super) touched: BTreeMap<SessionId, i32>,
+}
+
+/// Time between two attempts to reach the leader, ms.
+const RETRY_MS: u64 = 50;
+/// Longest time of such attempts, ms: an elected leader opens its door at once.
+const REACH_MS: u64 = 2_000;
+
+impl Learner {
+    pub(super) fn new(leader: Sid, observer: bool, now: Instant) -> Self {
+        Self {
+            leader,
+            observer,
+            chan: None,
+            stage: LearnerStage::Connecting { retry_at: None },
+            began_at: now,
+            heard_at: now,
+            epoch: Epoch(0),
+            tentative: Zxid::ZERO,
+            acked: Zxid::ZERO,
+            syncs: VecDeque::new(),
+            asked: VecDeque::new(),
+            touched: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn is_on(&self, chan: ChanId) -> bool {
+        self.chan == Some(chan)
+    }
+
+    pub(super) fn is_serving(&self) -> bool {
+        matches!(self.stage, LearnerStage::Serving)
+    }
+}
+
+impl Server {
+    pub(super) fn learner(&self) -> Option<&Learner> {
+        match &self.role {
+            Role::Following(learner) | Role::Observing(learner) => Some(learner),
+            _ => None,
+        }
+    }
+
+    pub(super) fn learner_mut(&mut self) -> Option<&mut Learner> {
+        match &mut self.role {
+            Role::Following(learner) | Role::Observing(learner) => Some(learner),
+            _ => None,
+        }
+    }
+
+    pub(super) fn connect_to_leader(&mut self) {
+        let Some(learner) = self.learner_mut() else { return };
+        learner.stage = LearnerStage::Connecting { retry_at: None };
+        let sid = learner.leader;
+        self.effects.push(Effect::Connect { sid, link: Link::Quorum });
+        self.arm_peers();
+    }
+
+    pub(super) fn on_unreachable(&mut self, sid: Sid, link: Link) {
+        let now = self.now.mono;
+        let Some(learner) = self.learner_mut() else { return };
+        if link != Link::Quorum || sid != learner.leader || learner.chan.is_some() {
+            return;
+        }
+        if now.since(learner.began_at) > REACH_MS * 1000 {
+            return self.rest(&format!("server {sid}, which was elected, cannot be reached"));
+        }
+        learner.stage = LearnerStage::Connecting { retry_at: Some(now.plus_ms(RETRY_MS)) };
+        let at = now.plus_ms(RETRY_MS);
+        self.effects.push(Effect::SetTimer { id: Timer::Peers, at });
+    }
+
+    /// The link to the leader is up: say who we are.
+    pub(super) fn on_leader_link(&mut self, sid: Sid, chan: ChanId) {
+        let (accepted, me, now) = (self.epochs.accepted, self.config.sid, self.now.mono);
+        let version = self.peers.as_ref().map_or(0, |peers| peers.ensemble.version);
+        let wanted = |learner: &Learner| {
+            let connecting = matches!(learner.stage, LearnerStage::Connecting { .. });
+            learner.leader == sid && learner.chan.is_none() && connecting
+        };
+        let Some(learner) = self.learner_mut().filter(|learner| wanted(learner)) else {
+            return self.drop_link(chan);
+        };
+        learner.chan = Some(chan);
+        learner.stage = LearnerStage::AwaitLeaderInfo;
+        learner.heard_at = now;
+        let kind = match learner.observer {
+            true => PacketKind::ObserverInfo,
+            false => PacketKind::FollowerInfo,
+        };
+        let mut data = Vec::new();
+        let (protocol_version, config_version) = (QUORUM_PROTOCOL, version);
+        LearnerInfo { sid: me, protocol_version, config_version }.encode(&mut data);
+        self.say(kind, Zxid::of_epoch(accepted), Some(&data));
+    }
+
+    /// Sends a packet to the leader.
+    pub(super) fn say(&mut self, kind: PacketKind, zxid: Zxid, data: Option<&[u8]>) {
+        let chan = self.learner().and_then(|learner| learner.chan);
+        if let (Some(chan), Some(peers)) = (chan, &mut self.peers) {
+            peers.send(chan, kind, zxid, data);
+        }
+    }
+
+    /// The link to the leader is gone.
+    pub(super) fn on_leader_down(&mut self, chan: ChanId) {
+        if self.learner().is_some_and(|learner| learner.is_on(chan)) {
+            self.leave("the connection to the leader is lost");
+        }
+    }
+
+    /// Gives the leader up.
+    fn leave(&mut self, why: &str) {
+        let half_a_tree = matches!(
+            self.learner().map(|learner| &learner.stage),
+            Some(LearnerStage::Receiving(_) | LearnerStage::SavingTree)
+        );
+        self.rest(why);
+        if half_a_tree {
+            // What is in memory is on no disk (ZOOKEEPER-3642): only the disk says what this server holds.
+            self.abandon_snapshot();
+            self.read_disk_again(None);
+        }
+    }
+
+    pub(super) fn on_leader_packet(
+        &mut self,
+        chan: ChanId,
+        packet: &Packet<'_>,
+    ) -> Result<Done, PeerFault> {
+        let now = self.now.mono;
+        let Some(learner) = self.learner_mut() else { return Ok(Done::Yes) };
+        learner.heard_at = now;
+        let unexpected = || {
+            let kind = packet.kind;
+            Err(PeerFault(format!("the leader sent {kind:?}, which cannot come now")))
+        };
+        match (&learner.stage, packet.kind) {
+            (LearnerStage::AwaitLeaderInfo, PacketKind::LeaderInfo) => {
+                self.on_leader_info(packet.zxid.epoch())?;
+            }
+            (LearnerStage::AwaitPlan, PacketKind::Diff) => self.begin_sync(),
+            (LearnerStage::AwaitPlan, PacketKind::Trunc) => self.on_trunc(packet.zxid)?,
+            (LearnerStage::AwaitPlan, PacketKind::Snap) => self.on_snap(chan, packet.zxid)?,
+            (LearnerStage::AwaitLeaderInfo | LearnerStage::AwaitPlan, _) => return unexpected(),
+            (
+                LearnerStage::Connecting { .. }
+                | LearnerStage::SavingAccepted { .. }
+                | LearnerStage::Truncating
+                | LearnerStage::Receiving(_)
+                | LearnerStage::SavingTree
+                | LearnerStage::SettlingHistory
+                | LearnerStage::SavingCurrent,
+                _,
+            ) => return Ok(Done::NotYet),
+            (LearnerStage::Syncing | LearnerStage::AwaitUpToDate | LearnerStage::Serving, kind) => {
+                return self.on_stream(kind, packet);
+            }
+        }
+        Ok(Done::Yes)
+    }
+
+    /// What comes once we are being brought level.
+    fn on_stream(&mut self, kind: PacketKind, packet: &Packet<'_>) -> Result<Done, PeerFault> {
+        let data = packet.data.unwrap_or_default();
+        match kind {
+            PacketKind::Proposal => return self.on_proposal(packet.zxid, data, false),
+            PacketKind::Inform => return self.on_proposal(packet.zxid, data, true),
+            PacketKind::InformAndActivate => {
+                let (_, txn) = decode_designated_leader(data)?;
+                return self.on_proposal(packet.zxid, txn, true);
+            }
+            PacketKind::Commit | PacketKind::CommitAndActivate => self.on_commit(packet.zxid)?,
+            PacketKind::NewLeader => self.on_new_leader(packet.zxid)?,
+            PacketKind::UpToDate => self.on_up_to_date()?,
+            PacketKind::Ping => self.on_ping(packet.zxid),
+            PacketKind::Sync => self.on_sync_done(),
+            PacketKind::Revalidate => self.on_revalidated(data)?,
+            PacketKind::Request
+            | PacketKind::Ack
+            | PacketKind::FollowerInfo
+            | PacketKind::Diff
+            | PacketKind::Trunc
+            | PacketKind::Snap
+            | PacketKind::ObserverInfo
+            | PacketKind::LeaderInfo
+            | PacketKind::AckEpoch => {
+                return Err(PeerFault(format!("the leader sent {kind:?}, which cannot come now")));
+            }
+        }
+        Ok(Done::Yes)
+    }
+
+    /// A leader offers its epoch. The promise is on disk before it is made.
+    fn on_leader_info(&mut self, epoch: Epoch) -> Result<(), PeerFault> {
+        let (accepted, current) = (self.epochs.accepted, self.epochs.current);
+        if epoch < accepted {
+            return Err(PeerFault(format!(
+                "the leader offers epoch {}, but {} was promised to another one",
+                epoch.0, accepted.0
+            )));
+        }
+        let Some(learner) = self.learner_mut() else { return Ok(()) };
+        learner.epoch = epoch;
+        // A promise is only made once; who makes it again is not counted.
+        let again = epoch == accepted;
+        let current_told = (!again).then_some(current);
+        learner.stage = LearnerStage::SavingAccepted { current: current_told };
+        if !again {
+            self.put_epochs(epoch, current);
+        }
+        Ok(())
+    }
+
+    /// Our tree and log are a prefix of the leader's history.
+    fn begin_sync(&mut self) {
+        let upto = self.zxid_proposed;
+        if let Some(learner) = self.learner_mut() {
+            learner.stage = LearnerStage::Syncing;
+            learner.tentative = upto;
+        }
+        self.report(Milestone::SyncBegun { kind: PacketKind::Diff.number(), zxid: upto });
+    }
+
+    /// What this server holds above `to` was never committed. It goes from the disk, from logs and snapshots alike.
+    fn on_trunc(&mut self, to: Zxid) -> Result<(), PeerFault> {
+        if to > self.zxid_proposed {
+            return Err(PeerFault(format!(
+                "the leader wants everything above {to} cut off, but this server ends at {}",
+                self.zxid_proposed
+            )));
+        }
+        if let Some(learner) = self.learner_mut() {
+            learner.stage = LearnerStage::Truncating;
+            learner.tentative = to;
+        }
+        self.report(Milestone::SyncBegun { kind: PacketKind::Trunc.number(), zxid: to });
+        self.read_disk_again(Some(to));
+        Ok(())
+    }
+
+    /// The disk was read again: does the history end where the leader said?
+    pub(super) fn on_disk_read_again(&mut self) {
+        let last = self.zxid_proposed;
+        let Some(learner) = self.learner_mut() else { return };
+        if !matches!(learner.stage, LearnerStage::Truncating) {
+            return;
+        }
+        let to = learner.tentative;
+        learner.stage = LearnerStage::Syncing;
+        if last != to {
+            // The leader's point is none of ours: what is left is less than it believes.
+            let why = format!("cut off above {to}, this server ends at {last}; it asks again");
+            self.leave(&why);
+        }
+    }
+
+    fn on_snap(&mut self, chan: ChanId, label: Zxid) -> Result<(), PeerFault> {
+        if label < self.zxid_proposed {
+            // Records above the tree's label would come back from the log one day. They were never committed: they go
+            // first, and then we ask again.
+            self.leave("the leader's tree is older than what this server logged, which goes");
+            self.read_disk_again(Some(label));
+            return Ok(());
+        }
+        let seed = self.chance.draw();
+        let tree = DataTree::without_nodes(seed, self.config.emulate_353_ttl);
+        let reader = SnapshotReader::stream(self.config.record_max());
+        let receiving = Box::new(Receiving { label, reader, image: Image::new(tree) });
+        if let Some(learner) = self.learner_mut() {
+            learner.stage = LearnerStage::Receiving(receiving);
+        }
+        let _ = chan;
+        // A second tree would need twice the memory, so the old one goes now. Until the new one is durable, the disk
+        // alone says what this server holds.
+        self.abandon_snapshot();
+        self.tree = DataTree::new(0, self.config.emulate_353_ttl);
+        self.proposals.clear();
+        self.report(Milestone::SyncBegun { kind: PacketKind::Snap.number(), zxid: label });
+        Ok(())
+    }
+
+    pub(super) fn is_receiving_snapshot(&self, chan: ChanId) -> bool {
+        self.is_receiving_tree() && self.learner().is_some_and(|learner| learner.is_on(chan))
+    }
+
+    pub(super) fn is_receiving_tree(&self) -> bool {
+        self.learner().is_some_and(|learner| matches!(learner.stage, LearnerStage::Receiving(_)))
+    }
+
+    /// Bytes of the tree; how many of them belong to it.
+    pub(super) fn on_snapshot_bytes(
+        &mut self,
+        _chan: ChanId,
+        bytes: &[u8],
+    ) -> Result<usize, PeerFault> {
+        let now = self.now.mono;
+        let Some(learner) = self.learner_mut() else { return Ok(bytes.len()) };
+        learner.heard_at = now;
+        let LearnerStage::Receiving(receiving) = &mut learner.stage else {
+            return Ok(bytes.len());
+        };
+        receiving.reader.feed(bytes);
+        loop {
+            match receiving.reader.next() {
+                Ok(Next::Item(item)) => receiving.image.load(item).map_err(|()| {
+                    PeerFault("the leader's tree has a znode without a parent".into())
+                })?,
+                Ok(Next::NeedsMore) => return Ok(bytes.len()),
+                Ok(Next::Done(_)) => break,
+                Err(flaw) => {
+                    return Err(PeerFault(format!("the leader's tree cannot be read: {flaw:?}")));
+                }
+            }
+        }
+        let used = bytes.len() - receiving.reader.leftover().len();
+        let stage = std::mem::replace(&mut learner.stage, LearnerStage::SavingTree);
+        if let LearnerStage::Receiving(receiving) = stage {
+            self.take_tree(*receiving);
+        }
+        Ok(used)
+    }
+
+    /// The tree is whole. It is written down before anything is logged behind it.
+    fn take_tree(&mut self, receiving: Receiving) {
+        let Receiving { label, image, .. } = receiving;
+        let Image { mut tree, sessions, .. } = image;
+        tree.set_up_quotas();
+        self.tree = tree;
+        self.sessions_applied = sessions;
+        (self.zxid_applied, self.zxid_proposed, self.committed) = (label, label, label);
+        self.history = History::starting_after(label);
+        // The tree may hold parts of txns above its label, until we have all of those.
+        self.digest_from = Zxid(i64::MAX);
+        self.journal.close();
+        if let Some(learner) = self.learner_mut() {
+            learner.tentative = label;
+        }
+        self.start_snapshot_job();
+    }
+
+    /// The leader's tree is durable under its name.
+    pub(super) fn on_tree_saved(&mut self) {
+        if let Some(learner) = self.learner_mut()
+            && matches!(learner.stage, LearnerStage::SavingTree)
+        {
+            learner.stage = LearnerStage::Syncing;
+        }
+    }
+
+    /// It could not be written: the disk is full, or worse.
+    pub(super) fn on_tree_not_saved(&mut self) {
+        let saving = self.learner().map(|learner| &learner.stage);
+        if matches!(saving, Some(LearnerStage::SavingTree)) {
+            self.leave("the leader's tree could not be written down");
+        }
+    }
+
+    fn on_proposal(
+        &mut self,
+        zxid: Zxid,
+        payload: &[u8],
+        committed: bool,
+    ) -> Result<Done, PeerFault> {
+        let Some(learner) = self.learner() else { return Ok(Done::Yes) };
+        let serving = learner.is_serving();
+        if zxid <= self.zxid_proposed && !serving {
+            // The tree has it already.
+            return Ok(Done::Yes);
+        }
+        if !zxid.follows(self.zxid_proposed) {
+            return Err(PeerFault(format!(
+                "the leader proposes {zxid}, but {} is the last one here: what lies between is missing",
+                self.zxid_proposed
+            )));
+        }
+        let (header, txn, digest) = decode_txn(payload)?;
+        if header.zxid != zxid {
+            return Err(PeerFault(format!("proposal {zxid} holds txn {}", header.zxid)));
+        }
+        if !self.log_payload(zxid, payload)? {
+            return Ok(Done::NotYet);
+        }
+        let end = self.journal.appended();
+        self.proposals.push_back(Proposal { header, txn, digest, end, origin: None });
+        self.zxid_proposed = zxid;
+        if committed {
+            self.on_commit(zxid)?;
+        }
+        Ok(Done::Yes)
+    }
+
+    /// Logs what a leader has sent, as it came; false when there is no room yet.
+    fn log_payload(&mut self, zxid: Zxid, payload: &[u8]) -> Result<bool, PeerFault> {
+        if self.snapshot_first {
+            return Ok(false);
+        }
+        self.roll_if_due(zxid);
+        match self.journal.append_payload(zxid, payload) {
+            Room::Enough => {}
+            Room::Awaited | Room::Lacking => return Ok(false),
+            Room::TooLong => {
+                return Err(PeerFault(format!(
+                    "proposal {zxid} has {} bytes, more than jute.maxbuffer allows here",
+                    payload.len()
+                )));
+            }
+        }
+        self.history.push(zxid, payload.into(), self.committed);
+        Ok(true)
+    }
+
+    fn on_commit(&mut self, zxid: Zxid) -> Result<(), PeerFault> {
+        let proposed = self.zxid_proposed;
+        let committed = self.committed;
+        let Some(learner) = self.learner_mut() else { return Ok(()) };
+        let before = if learner.is_serving() { committed } else { learner.tentative };
+        if zxid <= before && !learner.is_serving() {
+            return Ok(());
+        }
+        if zxid > proposed || !zxid.follows(before) {
+            return Err(PeerFault(format!(
+                "the leader commits {zxid}, but after {before} another one is next, or it was never proposed"
+            )));
+        }
+        match learner.is_serving() {
+            true => self.committed = zxid,
+            false => learner.tentative = zxid,
+        }
+        Ok(())
+    }
+
+    fn on_new_leader(&mut self, zxid: Zxid) -> Result<(), PeerFault> {
+        let Some(learner) = self.learner_mut() else { return Ok(()) };
+        if !matches!(learner.stage, LearnerStage::Syncing) {
+            return Err(PeerFault("the leader sent NEWLEADER twice".into()));
+        }
+        if zxid != Zxid::of_epoch(learner.epoch) {
+            return Err(PeerFault(format!(
+                "NEWLEADER names {zxid}, but epoch {} was offered",
+                learner.epoch.0
+            )));
+        }
+        learner.stage = LearnerStage::SettlingHistory;
+        Ok(())
+    }
+
+    fn on_up_to_date(&mut self) -> Result<(), PeerFault> {
+        let Some(learner) = self.learner_mut() else { return Ok(()) };
+        if !matches!(learner.stage, LearnerStage::AwaitUpToDate) {
+            return match learner.stage {
+                LearnerStage::Serving => Ok(()),
+                _ => Err(PeerFault("the leader sent UPTODATE before NEWLEADER".into())),
+            };
+        }
+        learner.stage = LearnerStage::Serving;
+        learner.acked = learner.tentative;
+        let (epoch, tentative) = (learner.epoch, learner.tentative);
+        self.committed = self.committed.max(tentative);
+        // Beyond this point no part of a later txn is in the tree.
+        self.digest_from = match self.digest_from == Zxid(i64::MAX) {
+            true => tentative,
+            false => self.digest_from,
+        };
+        self.say(PacketKind::Ack, Zxid::of_epoch(epoch), None);
+        self.vote_for_epoch(epoch);
+        self.apply_committed();
+        self.begin_service();
+        Ok(())
+    }
+
+    /// Answered from where nothing waits for a disk.
+    fn on_ping(&mut self, zxid: Zxid) {
+        let Some(learner) = self.learner_mut() else { return };
+        if !learner.is_serving() {
+            return;
+        }
+        let touched: Vec<(SessionId, i32)> =
+            std::mem::take(&mut learner.touched).into_iter().collect();
+        let mut data = Vec::new();
+        encode_touches(&touched, &mut data);
+        self.say(PacketKind::Ping, zxid, Some(&data));
+    }
+
+    fn on_sync_done(&mut self) {
+        let Some(id) = self.learner_mut().and_then(|learner| learner.syncs.pop_front()) else {
+            return;
+        };
+        // Everything committed before it must be applied here first.
+        self.apply_committed();
+        self.finish_sync(id);
+    }
+
+    fn on_revalidated(&mut self, data: &[u8]) -> Result<(), PeerFault> {
+        let (session, valid) = decode_revalidated(data)?;
+        let Some(learner) = self.learner_mut() else { return Ok(()) };
+        let at = learner.asked.iter().position(|(asked, ..)| *asked == session);
+        if let Some((_, id, timeout_ms)) = at.and_then(|at| learner.asked.remove(at)) {
+            self.on_session_checked(id, session, timeout_ms, valid);
+        }
+        Ok(())
+    }
+
+    /// Once in a turn.
+    pub(super) fn drive_learner(&mut self) {
+        let quiet = self.journal.is_quiet();
+        let epochs_durable = self.epochs.are_durable();
+        let (accepted, last) = (self.epochs.accepted, self.zxid_proposed);
+        let Some(learner) = self.learner_mut() else { return };
+        match learner.stage {
+            LearnerStage::SavingAccepted { current } if epochs_durable => {
+                learner.stage = LearnerStage::AwaitPlan;
+                let mut data = Vec::new();
+                encode_ack_epoch(current, &mut data);
+                self.say(PacketKind::AckEpoch, last, Some(&data));
+            }
+            LearnerStage::SettlingHistory if quiet => {
+                learner.stage = LearnerStage::SavingCurrent;
+                let epoch = learner.epoch;
+                self.put_epochs(accepted, epoch);
+            }
+            LearnerStage::SavingCurrent if epochs_durable => {
+                learner.stage = LearnerStage::AwaitUpToDate;
+                let epoch = learner.epoch;
+                self.say(PacketKind::Ack, Zxid::of_epoch(epoch), None);
+            }
+            LearnerStage::Serving => {
+                self.acknowledge();
+                self.apply_committed();
+            }
+            _ => {}
+        }
+        self.work_off_held();
+    }
+
+    /// An ACK for every txn that has become durable.
+    fn acknowledge(&mut self) {
+        let Some(durable) = self.journal.zxid_durable() else { return };
+        let Some(learner) = self.learner() else { return };
+        if learner.observer || durable <= learner.acked {
+            return;
+        }
+        let zxids: Vec<Zxid> = self.history.after(learner.acked).map(|(zxid, _)| zxid).collect();
+        for zxid in zxids.into_iter().take_while(|zxid| *zxid <= durable) {
+            self.say(PacketKind::Ack, zxid, None);
+            if let Some(learner) = self.learner_mut() {
+                learner.acked = zxid;
+            }
+        }
+    }
+
+    /// Half a tick has passed: is the leader still there?
+    pub(super) fn on_learner_time(&mut self) {
+        let now = self.now.mono;
+        let tick_us = u64::from(self.config.tick_ms) * 1000;
+        let (init, sync) = (u64::from(self.config.init_limit), u64::from(self.config.sync_limit));
+        let Some(learner) = self.learner_mut() else { return };
+        let sid = learner.leader;
+        let limit_us = if learner.is_serving() { sync * tick_us } else { init * tick_us };
+        match learner.stage {
+            LearnerStage::Connecting { retry_at } => {
+                if now.since(learner.began_at) > limit_us {
+                    self.leave(&format!("server {sid}, which was elected, cannot be reached"));
+                } else if retry_at.is_some_and(|at| at <= now) {
+                    learner.stage = LearnerStage::Connecting { retry_at: None };
+                    self.effects.push(Effect::Connect { sid, link: Link::Quorum });
+                }
+            }
+            // Our own disk is what takes so long.
+            LearnerStage::Truncating | LearnerStage::SavingTree => learner.heard_at = now,
+            _ if now.since(learner.heard_at) > limit_us => {
+                self.leave(&format!(
+                    "the leader, server {sid}, was silent for {} ms",
+                    limit_us / 1000
+                ));
+            }
+            _ => {}
+        }
+    }
+}

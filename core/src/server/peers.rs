@@ -1,0 +1,345 @@
+//! Links to other servers: what came in on each, what goes out, and which role it belongs to. Knows no meaning.
+
+use super::Server;
+use super::roles::Role;
+use crate::effect::{Effect, Span};
+use crate::ensemble::Ensemble;
+use crate::ids::{ChanId, Sid, Zxid};
+use crate::input::Link;
+use crate::time::Instant;
+use crate::wire::{
+    Notification, Packet, PacketKind, decode_notification, decode_packet, encode_packet,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One link.
+#[derive(Clone, Debug)]
+pub(super) struct PeerLink {
+    /// Who is at the other end, if that is known.
+    pub(super) sid: Option<Sid>,
+    link: Link,
+    since: Instant,
+    pub(super) out: Vec<u8>,
+    /// Bytes ever put into `out`, and those the socket has taken.
+    produced: u64,
+    sent: u64,
+    /// What has come and has not been looked at.
+    inbox: Vec<u8>,
+    paused: bool,
+}
+
+impl PeerLink {
+    /// Bytes the other end has not taken.
+    pub(super) fn unsent(&self) -> u64 {
+        self.produced - self.sent
+    }
+}
+
+/// All links, and who belongs to the ensemble.
+#[derive(Clone, Debug)]
+pub(super) struct Peers {
+    pub(super) me: Sid,
+    /// The committed configuration. One that was only seen yet would stand beside it: every quorum is asked of both.
+    pub(super) ensemble: Ensemble,
+    links: BTreeMap<ChanId, PeerLink>,
+    /// Where votes of each server come from.
+    elections: BTreeMap<Sid, ChanId>,
+    /// Have something to send.
+    dirty: BTreeSet<ChanId>,
+    /// Have something in their inbox that could not be done yet.
+    pub(super) held: BTreeSet<ChanId>,
+}
+
+/// Bytes that may wait in an inbox before reading stops.
+const INBOX_MAX: usize = 1 << 20;
+/// Longest a quorum link may be up before it says who it is, ms.
+const GREETING_MS: u64 = 10_000;
+
+/// Was a packet done, or must it and all behind it wait?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Done {
+    Yes,
+    NotYet,
+}
+
+/// Why a link is given up: for the log, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct PeerFault(pub(super) String);
+
+impl From<crate::wire::Malformed> for PeerFault {
+    fn from(malformed: crate::wire::Malformed) -> Self {
+        Self(format!("it sent bytes that are no packet: {malformed}"))
+    }
+}
+
+impl Peers {
+    pub(super) fn new(me: Sid, ensemble: Ensemble) -> Self {
+        Self {
+            me,
+            ensemble,
+            links: BTreeMap::new(),
+            elections: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            held: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn link(&self, chan: ChanId) -> Option<&PeerLink> {
+        self.links.get(&chan)
+    }
+
+    pub(super) fn link_mut(&mut self, chan: ChanId) -> Option<&mut PeerLink> {
+        self.links.get_mut(&chan)
+    }
+
+    /// The servers that can be told of votes.
+    pub(super) fn heard(&self) -> BTreeSet<Sid> {
+        self.elections.keys().copied().collect()
+    }
+
+    pub(super) fn election_link(&self, sid: Sid) -> Option<ChanId> {
+        self.elections.get(&sid).copied()
+    }
+
+    /// Gives access to what goes out on a link, and counts what is put there.
+    pub(super) fn write(&mut self, chan: ChanId, put: impl FnOnce(&mut Vec<u8>)) {
+        let Some(link) = self.links.get_mut(&chan) else { return };
+        let before = link.out.len();
+        put(&mut link.out);
+        link.produced += (link.out.len() - before) as u64;
+        self.dirty.insert(chan);
+    }
+
+    /// Queues a packet.
+    pub(super) fn send(&mut self, chan: ChanId, kind: PacketKind, zxid: Zxid, data: Option<&[u8]>) {
+        self.write(chan, |out| encode_packet(kind, zxid, data, out));
+    }
+
+    /// Moves what goes out into the turn's bytes.
+    pub(super) fn hand_out(&mut self, bytes: &mut Vec<u8>, effects: &mut Vec<Effect>) {
+        for chan in std::mem::take(&mut self.dirty) {
+            let Some(link) = self.links.get_mut(&chan) else { continue };
+            let span = Span { start: bytes.len(), len: link.out.len() };
+            bytes.append(&mut link.out);
+            effects.push(Effect::SendPeer { chan, bytes: span });
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn on_peer_up(&mut self, sid: Option<Sid>, chan: ChanId, link: Link) {
+        let Some(peers) = &mut self.peers else {
+            // Alone, a server knows no peers: a link that comes up is a mistake of its other end.
+            self.effects.push(Effect::Disconnect { chan });
+            return;
+        };
+        let since = self.now.mono;
+        let new = PeerLink {
+            sid,
+            link,
+            since,
+            out: Vec::new(),
+            produced: 0,
+            sent: 0,
+            inbox: Vec::new(),
+            paused: false,
+        };
+        let before = peers.links.insert(chan, new);
+        assert!(before.is_none(), "link {chan:?} came up twice");
+        match (link, sid) {
+            (Link::Election, Some(sid)) => {
+                peers.elections.insert(sid, chan);
+                self.on_election_link(sid);
+            }
+            (Link::Quorum, Some(sid)) => self.on_leader_link(sid, chan),
+            (Link::Election, None) => self.drop_link(chan),
+            // Whoever opened it is to say so first.
+            (Link::Quorum, None) => {}
+        }
+    }
+
+    pub(super) fn on_peer_down(&mut self, chan: ChanId) {
+        let Some(peers) = &mut self.peers else { return };
+        let Some(link) = peers.links.remove(&chan) else { return };
+        peers.elections.retain(|_, at| *at != chan);
+        peers.held.remove(&chan);
+        if link.link == Link::Quorum {
+            self.on_quorum_link_down(chan);
+        }
+    }
+
+    pub(super) fn on_peer_sent(&mut self, chan: ChanId, upto: u64) {
+        let Some(peers) = &mut self.peers else { return };
+        if let Some(link) = peers.links.get_mut(&chan) {
+            link.sent = upto.clamp(link.sent, link.produced);
+        }
+        self.on_learner_progress(chan);
+    }
+
+    /// Gives a link up; whoever used it has let go of it already.
+    pub(super) fn drop_link(&mut self, chan: ChanId) {
+        let Some(peers) = &mut self.peers else { return };
+        if peers.links.remove(&chan).is_some_and(|mut link| {
+            // What was said last may say why.
+            let bytes = Span { start: self.journal.buf.len(), len: link.out.len() };
+            self.journal.buf.append(&mut link.out);
+            if bytes.len > 0 {
+                self.effects.push(Effect::SendPeer { chan, bytes });
+            }
+            true
+        }) {
+            peers.elections.retain(|_, at| *at != chan);
+            peers.held.remove(&chan);
+            peers.dirty.remove(&chan);
+            self.effects.push(Effect::Disconnect { chan });
+        }
+    }
+
+    pub(super) fn on_peer_frames(&mut self, chan: ChanId, bytes: &[u8]) {
+        let Some(peers) = &mut self.peers else { return };
+        let Some(link) = peers.links.get_mut(&chan) else { return };
+        match (link.link, link.sid) {
+            (Link::Election, Some(sid)) => self.on_election_frames(sid, bytes),
+            (Link::Election, None) => {}
+            (Link::Quorum, _) => {
+                link.inbox.extend_from_slice(bytes);
+                self.work_off(chan);
+            }
+        }
+    }
+
+    /// Frames are whole; one that cannot be read costs only itself (ZOOKEEPER-3769).
+    fn on_election_frames(&mut self, from: Sid, bytes: &[u8]) {
+        let mut r = crate::wire::Reader::new(bytes);
+        while let Ok(Some(body)) = r.buffer() {
+            if let Ok(notification) = decode_notification(body) {
+                self.on_notification(from, &notification);
+            }
+        }
+    }
+
+    /// Does what has come on a quorum link, as far as it goes.
+    pub(super) fn work_off(&mut self, chan: ChanId) {
+        let Some(link) = self.peers.as_mut().and_then(|peers| peers.links.get_mut(&chan)) else {
+            return;
+        };
+        let inbox = std::mem::take(&mut link.inbox);
+        let mut at = 0;
+        let mut waits = false;
+        let fault = loop {
+            // The link may be gone, and with it everything that is still to come.
+            if self.peers.as_ref().is_none_or(|peers| !peers.links.contains_key(&chan)) {
+                return;
+            }
+            match self.work_once(chan, &inbox[at..]) {
+                Ok(Some(len)) => at += len,
+                Ok(None) => {
+                    waits = at < inbox.len();
+                    break None;
+                }
+                Err(fault) => break Some(fault),
+            }
+            if at == inbox.len() {
+                break None;
+            }
+        };
+        if let Some(fault) = fault {
+            self.give_up(chan, &fault);
+            return;
+        }
+        let Some(peers) = &mut self.peers else { return };
+        let Some(link) = peers.links.get_mut(&chan) else { return };
+        link.inbox = if at == 0 { inbox } else { inbox[at..].to_vec() };
+        let full = link.inbox.len() > INBOX_MAX;
+        if waits {
+            peers.held.insert(chan)
+        } else {
+            peers.held.remove(&chan)
+        };
+        if full && !link.paused {
+            link.paused = true;
+            self.effects.push(Effect::PausePeer { chan });
+        } else if link.paused && !full {
+            link.paused = false;
+            self.effects.push(Effect::ResumePeer { chan });
+        }
+    }
+
+    /// One packet, or a piece of a snapshot: how many bytes that was, or `None` when it must wait.
+    fn work_once(&mut self, chan: ChanId, bytes: &[u8]) -> Result<Option<usize>, PeerFault> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        if self.is_receiving_snapshot(chan) {
+            return self.on_snapshot_bytes(chan, bytes).map(Some);
+        }
+        let max = self.config.record_max() as usize;
+        let Some((packet, len)) = decode_packet(bytes, max)? else { return Ok(None) };
+        let done = self.on_packet(chan, &packet)?;
+        Ok((done == Done::Yes).then_some(len))
+    }
+
+    fn on_packet(&mut self, chan: ChanId, packet: &Packet<'_>) -> Result<Done, PeerFault> {
+        match &self.role {
+            Role::Leading(_) => self.on_learner_packet(chan, packet),
+            Role::Following(learner) | Role::Observing(learner) if learner.is_on(chan) => {
+                self.on_leader_packet(chan, packet)
+            }
+            // Whoever elected us may come before we know that we are elected.
+            Role::Resting | Role::Looking(_) => Ok(Done::NotYet),
+            Role::Alone | Role::Following(_) | Role::Observing(_) => {
+                Err(PeerFault("this server does not lead".into()))
+            }
+        }
+    }
+
+    /// What could not be done before may be possible now.
+    pub(super) fn work_off_held(&mut self) {
+        let Some(peers) = &self.peers else { return };
+        for chan in peers.held.clone() {
+            self.work_off(chan);
+        }
+    }
+
+    /// The other end has done something it must not, or too little for too long.
+    pub(super) fn give_up(&mut self, chan: ChanId, fault: &PeerFault) {
+        let sid = self.peers.as_ref().and_then(|peers| peers.link(chan)).and_then(|link| link.sid);
+        self.note_fault(sid, fault.0.clone());
+        self.drop_link(chan);
+        self.on_quorum_link_down(chan);
+    }
+
+    /// Links that learners opened and have said nothing on.
+    pub(super) fn drop_silent_links(&mut self) {
+        let Some(peers) = &self.peers else { return };
+        let looking = matches!(self.role, Role::Resting | Role::Looking(_));
+        let silent = |(chan, link): (&ChanId, &PeerLink)| {
+            let old = self.now.mono.since(link.since) > GREETING_MS * 1000;
+            (link.link == Link::Quorum && link.sid.is_none() && old && !looking).then_some(*chan)
+        };
+        let silent: Vec<ChanId> = peers.links.iter().filter_map(silent).collect();
+        for chan in silent {
+            self.drop_link(chan);
+        }
+    }
+
+    /// Every quorum link is given up: the role it belonged to is over.
+    pub(super) fn drop_quorum_links(&mut self, keep_unknown: bool) {
+        let Some(peers) = &self.peers else { return };
+        let theirs = |(chan, link): (&ChanId, &PeerLink)| {
+            let of_role = link.link == Link::Quorum && !(keep_unknown && link.sid.is_none());
+            of_role.then_some(*chan)
+        };
+        let all: Vec<ChanId> = peers.links.iter().filter_map(theirs).collect();
+        for chan in all {
+            self.drop_link(chan);
+        }
+    }
+
+    /// Tells a server of a vote, if there is a link.
+    pub(super) fn notify(&mut self, sid: Sid, notification: &Notification) {
+        let Some(peers) = &mut self.peers else { return };
+        let Some(chan) = peers.election_link(sid) else { return };
+        peers.write(chan, |out| crate::wire::encode_notification(notification, out));
+    }
+}

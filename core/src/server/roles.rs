@@ -1,0 +1,305 @@
+//! Roles and the one gate between them. What survives a change of role lives in the server, what does not in the role.
+
+use super::Server;
+use super::lead::Leader;
+use super::learn::Learner;
+use super::peers::Peers;
+use crate::effect::{DropReason, Effect, Milestone, Timer};
+use crate::election::{Elected, Looking, Outcome, Vote};
+use crate::ids::{ConnId, Epoch, Sid};
+use crate::wire::{Notification, PeerState};
+
+/// What a server does in its ensemble.
+#[derive(Clone, Debug)]
+pub(super) enum Role {
+    /// It has none: it stands alone.
+    Alone,
+    /// Between two roles: everything that was written must be durable before it speaks for this server's history.
+    Resting,
+    Looking(Box<Looking>),
+    Following(Box<Learner>),
+    Observing(Box<Learner>),
+    Leading(Box<Leader>),
+}
+
+impl Role {
+    pub(super) fn state(&self) -> PeerState {
+        match self {
+            Self::Alone | Self::Resting | Self::Looking(_) => PeerState::Looking,
+            Self::Following(_) => PeerState::Following,
+            Self::Observing(_) => PeerState::Observing,
+            Self::Leading(_) => PeerState::Leading,
+        }
+    }
+
+    /// May this role come after that one? Every role begins and ends with a rest.
+    fn may_follow(&self, before: &Self) -> bool {
+        match self {
+            Self::Alone => false,
+            Self::Resting => !matches!(before, Self::Alone),
+            Self::Looking(_) => matches!(before, Self::Resting),
+            Self::Following(_) | Self::Observing(_) | Self::Leading(_) => {
+                matches!(before, Self::Looking(_))
+            }
+        }
+    }
+}
+
+/// The two epochs a server must not forget (quorum protocol §1.3), as they are on disk or on their way there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Epochs {
+    /// The newest promised to a would-be leader.
+    pub(super) accepted: Epoch,
+    /// That whose history this server holds; never above `accepted`.
+    pub(super) current: Epoch,
+    generation: u32,
+    durable: u32,
+}
+
+impl Epochs {
+    pub(super) fn new(accepted: Epoch, current: Epoch) -> Self {
+        Self { accepted: accepted.max(current), current, generation: 0, durable: 0 }
+    }
+
+    pub(super) fn are_durable(&self) -> bool {
+        self.generation == self.durable
+    }
+
+    pub(super) fn on_durable(&mut self, generation: u32) {
+        self.durable = self.durable.max(generation);
+    }
+}
+
+/// How an election ended, which is what this server tells others while it is not looking.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chosen {
+    pub(super) vote: Vote,
+    pub(super) round: i64,
+}
+
+impl Server {
+    /// The only place where the role changes.
+    pub(super) fn change_role(&mut self, next: Role) {
+        assert!(next.may_follow(&self.role), "{:?} cannot become {next:?}", self.role.state());
+        let before = std::mem::replace(&mut self.role, next);
+        match before {
+            Role::Leading(_) | Role::Following(_) | Role::Observing(_) => self.end_service(),
+            Role::Alone | Role::Resting | Role::Looking(_) => {}
+        }
+        // Learners that came early stay: they have elected this server before it knew.
+        let leads = matches!(self.role, Role::Leading(_));
+        let undecided = matches!(self.role, Role::Looking(_));
+        self.drop_quorum_links(leads || undecided);
+        self.report(Milestone::RoleChanged { state: self.role.state() });
+    }
+
+    /// Nobody is served any more, until the next role can.
+    fn end_service(&mut self) {
+        let all: Vec<ConnId> = self.clients.conns.keys().copied().collect();
+        for id in all {
+            self.drop_conn(id, DropReason::NotServing);
+        }
+        self.tracker.clear();
+        self.barriers.clear();
+        self.served = false;
+        self.end_learner_walks();
+    }
+
+    /// Leaves the role and begins to look for a leader, once everything is durable.
+    pub(super) fn rest(&mut self, why: &str) {
+        if matches!(self.role, Role::Resting | Role::Alone) {
+            return;
+        }
+        self.note_fault(None, why.to_owned());
+        self.change_role(Role::Resting);
+    }
+
+    /// Once in a turn: does the role want to become another?
+    pub(super) fn drive_role(&mut self) {
+        match &self.role {
+            Role::Resting => self.look_when_durable(),
+            Role::Looking(_) => self.decide(),
+            Role::Leading(_) => self.drive_leader(),
+            Role::Following(_) | Role::Observing(_) => self.drive_learner(),
+            Role::Alone => {}
+        }
+    }
+
+    /// A vote is a promise about what is on disk (§14, E9).
+    fn look_when_durable(&mut self) {
+        let settled = self.recovery.is_none() && self.settling.is_none();
+        if !settled || !self.journal.is_quiet() || !self.epochs.are_durable() {
+            return;
+        }
+        let Some(peers) = &self.peers else { return };
+        self.round += 1;
+        let voter = peers.ensemble.is_voter(peers.me);
+        let initial = match voter {
+            true => Vote {
+                leader: peers.me,
+                zxid: self.zxid_proposed,
+                epoch: i64::from(self.epochs.current.0),
+            },
+            false => Vote::NOBODY,
+        };
+        let looking = Looking::new(peers.me, self.round, initial, &peers.ensemble, self.now.mono);
+        self.change_role(Role::Looking(Box::new(looking)));
+        self.tell_everybody();
+        self.decide();
+    }
+
+    /// Our vote, for everybody who has one.
+    fn tell_everybody(&mut self) {
+        let (Some(peers), Role::Looking(looking)) = (&self.peers, &self.role) else { return };
+        let notification = self.notification(looking.proposal(), looking.round());
+        let me = peers.me;
+        let voters: Vec<Sid> = peers.ensemble.voters().filter(|sid| *sid != me).collect();
+        for sid in voters {
+            let linked = self.peers.as_ref().is_some_and(|p| p.election_link(sid).is_some());
+            match linked {
+                true => self.notify(sid, &notification),
+                false => {
+                    let link = crate::input::Link::Election;
+                    self.effects.push(Effect::Connect { sid, link });
+                }
+            }
+        }
+        self.arm_election();
+    }
+
+    fn arm_election(&mut self) {
+        if let Role::Looking(looking) = &self.role {
+            self.effects.push(Effect::SetTimer { id: Timer::Election, at: looking.next_at() });
+        }
+    }
+
+    fn notification(&self, vote: Vote, round: i64) -> Notification {
+        Notification {
+            state: self.role.state(),
+            leader: vote.leader,
+            zxid: vote.zxid,
+            round,
+            epoch: vote.epoch,
+            version: 2,
+            config: self.peers.as_ref().map(|peers| peers.ensemble.to_text()),
+        }
+    }
+
+    /// What this server says when it is asked.
+    fn present_vote(&self) -> Option<Notification> {
+        match &self.role {
+            Role::Looking(looking) => Some(self.notification(looking.proposal(), looking.round())),
+            Role::Following(_) | Role::Observing(_) | Role::Leading(_) => {
+                self.chosen.map(|chosen| self.notification(chosen.vote, chosen.round))
+            }
+            // Nothing can be said of a history that is being written.
+            Role::Resting | Role::Alone => None,
+        }
+    }
+
+    /// A link for votes is up: whatever was said on an earlier one may be lost.
+    pub(super) fn on_election_link(&mut self, sid: Sid) {
+        if let (Role::Looking(_), Some(vote)) = (&self.role, self.present_vote()) {
+            self.notify(sid, &vote);
+        }
+    }
+
+    pub(super) fn on_notification(&mut self, from: Sid, n: &Notification) {
+        let Some(peers) = &self.peers else { return };
+        let is_voter = peers.ensemble.is_voter(from);
+        match &mut self.role {
+            Role::Looking(looking) if is_voter => {
+                let behind = n.state == PeerState::Looking && n.round < looking.round();
+                let outcome = looking.on_notification(from, n, &peers.ensemble, self.now.mono);
+                if behind && let Some(vote) = self.present_vote() {
+                    self.notify(from, &vote);
+                }
+                self.on_election_step(outcome);
+            }
+            // Whoever has no vote only wants to know, and so does who is looking while we are not.
+            _ if !is_voter || n.state == PeerState::Looking => {
+                if let Some(vote) = self.present_vote() {
+                    self.notify(from, &vote);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_election_step(&mut self, outcome: Outcome) {
+        if outcome.tell_all {
+            self.tell_everybody();
+        }
+        if let Some(elected) = outcome.elected {
+            self.take_role(elected);
+        }
+    }
+
+    /// Is the election over by now?
+    fn decide(&mut self) {
+        let (Some(peers), Role::Looking(looking)) = (&self.peers, &mut self.role) else { return };
+        let heard = peers.heard();
+        let elected = looking.decided(&peers.ensemble, &heard, self.now.mono);
+        match elected {
+            Some(elected) => self.take_role(elected),
+            None => self.arm_election(),
+        }
+    }
+
+    pub(super) fn on_election_timer(&mut self) {
+        let Role::Looking(looking) = &mut self.role else { return };
+        if looking.is_resend_due(self.now.mono) {
+            self.tell_everybody();
+        }
+        self.arm_election();
+    }
+
+    fn take_role(&mut self, elected: Elected) {
+        let Some(peers) = &self.peers else { return };
+        let me = peers.me;
+        let observes = !peers.ensemble.is_voter(me);
+        self.round = elected.round;
+        self.chosen = Some(Chosen { vote: elected.vote, round: elected.round });
+        let leader = elected.vote.leader;
+        if leader == me {
+            let leader = Leader::new(self.epochs, self.zxid_proposed, self.now.mono);
+            self.change_role(Role::Leading(Box::new(leader)));
+            self.start_leading();
+        } else {
+            let learner = Box::new(Learner::new(leader, observes, self.now.mono));
+            self.change_role(match observes {
+                true => Role::Observing(learner),
+                false => Role::Following(learner),
+            });
+            self.connect_to_leader();
+        }
+    }
+
+    /// Sync is over: from now on this server says so (ZOOKEEPER-1732).
+    pub(super) fn vote_for_epoch(&mut self, epoch: Epoch) {
+        if let Some(chosen) = &mut self.chosen {
+            chosen.vote.epoch = i64::from(epoch.0);
+        }
+    }
+
+    /// Puts both epochs on disk. They never go back.
+    pub(super) fn put_epochs(&mut self, accepted: Epoch, current: Epoch) {
+        let epochs = &mut self.epochs;
+        assert!(accepted >= epochs.accepted, "acceptedEpoch goes back");
+        assert!(current >= epochs.current, "currentEpoch goes back");
+        assert!(accepted >= current, "an epoch is current that was never accepted");
+        (epochs.accepted, epochs.current) = (accepted, current);
+        epochs.generation += 1;
+        let generation = epochs.generation;
+        let (accepted, current) = (accepted.0, current.0);
+        self.effects.push(Effect::PutEpochs { generation, accepted, current });
+    }
+
+    /// The server belongs to an ensemble: it begins without a role.
+    pub(super) fn new_peers(config: &crate::config::Config) -> (Option<Peers>, Role) {
+        match &config.ensemble {
+            Some(ensemble) => (Some(Peers::new(config.sid, ensemble.clone())), Role::Resting),
+            None => (None, Role::Alone),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""An ensemble under load, and members that are killed, stopped, restarted and cut off.
+
+  chaos.py [--kinds zoetrope,zoetrope,zoetrope] [--minutes 30] [--seed N] [--quick]
+
+Every acknowledged write is remembered. At the end all members must hold the same tree, nothing acknowledged may be
+missing, no counter may have gone back, and the ensemble must have taken writes again after every fault. Partitions need
+root and network namespaces; where there are none they are left out, which is printed.
+"""
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+import load
+import members
+
+QUIET = 15.0  # s within which a healed ensemble must take writes
+
+
+class Chaos:
+    def __init__(self, ensemble, rng):
+        self.e, self.rng, self.done = ensemble, rng, {}
+
+    def members(self):
+        return [m for m in self.e.members if m.alive()]
+
+    def count(self, what):
+        self.done[what] = self.done.get(what, 0) + 1
+
+    def pick(self):
+        """The leader half of the time, anybody otherwise."""
+        if self.rng.random() < 0.5:
+            for m in self.members():
+                if m.role() == "leader":
+                    return m
+        return self.rng.choice(self.members())
+
+    def kill(self):
+        m = self.pick()
+        m.kill()
+        time.sleep(self.rng.uniform(0, 2))
+        m.start()
+
+    def kill_two(self):
+        two = self.rng.sample(self.members(), 2)
+        for m in two:
+            m.kill()
+        time.sleep(self.rng.uniform(0, 1))
+        for m in two:
+            m.start()
+
+    def kill_all(self):
+        for m in self.members():
+            m.kill()
+        for m in self.e.members:
+            m.start()
+
+    def pause(self):
+        m = self.pick()
+        m.signal(signal.SIGSTOP)
+        time.sleep(self.rng.uniform(0.2, 6))
+        m.signal(signal.SIGCONT)
+
+    def restart(self):
+        m = self.pick()
+        m.stop()
+        m.start()
+
+    def rolling(self):
+        for m in list(self.e.members):
+            m.stop()
+            m.start()
+            self.e.await_serving([m], wait=60)
+
+
+def run(o):
+    rng = random.Random(o.seed)
+    kinds = o.kinds.split(",")
+    directory = tempfile.mkdtemp(prefix="zoetrope-chaos-")
+    ensemble = members.Ensemble(directory, kinds, port=o.port, cfg=["snapCount=2000"])
+    problems = []
+    writers = load.Load([("127.0.0.1", m.client) for m in ensemble.members], writers=o.writers)
+    try:
+        ensemble.start()
+        writers.start()
+        chaos, until = Chaos(ensemble, rng), time.time() + o.minutes * 60
+        acts = [chaos.kill] * 4 + [chaos.pause] * 3 + [chaos.restart, chaos.kill_two, chaos.kill_all, chaos.rolling]
+        while time.time() < until and not problems:
+            act = rng.choice(acts)
+            chaos.count(act.__name__)
+            act()
+            healed, before = time.time(), writers.count()
+            while writers.count() == before:
+                if time.time() - healed > QUIET + 10:
+                    problems.append("%.0f s after %s no write was acknowledged" % (time.time() - healed, act.__name__))
+                    break
+                time.sleep(0.02)
+            time.sleep(rng.uniform(0, 1.5))
+        writers.stop()
+        ensemble.await_serving(ensemble.members, wait=60)
+        trees = [(m.sid, members.tree(m)) for m in ensemble.members]
+        problems += load.differences(trees)[:5]
+        lost = writers.missing(trees[0][1])
+        problems += ["acknowledged, but missing: %s" % path for path in lost[:5]]
+        problems += ["client %d read %d after %d was acknowledged" % w for w in writers.went_back[:5]]
+        problems += ["error %d" % error for _, _, error in writers.errors[:5]]
+        for m in ensemble.members:
+            if m.kind == "zoetrope" and "panicked" in m.log_from(0):
+                problems.append("server %d panicked" % m.sid)
+        print("%s, seed %d: %d acknowledged writes in %.1f min, %d lost, %s; %d znodes on each of %d servers" % (
+            o.kinds, o.seed, writers.count(), o.minutes, len(lost),
+            ", ".join("%s %d" % pair for pair in sorted(chaos.done.items())), len(trees[0][1]), len(trees)))
+    except TimeoutError as error:
+        problems.append("TimeoutError: %s" % error)
+    finally:
+        if problems:
+            print(ensemble.tails())
+        ensemble.stop()
+    for problem in problems:
+        print("  " + problem)
+    if problems:
+        print("  data and logs are kept in %s" % directory)
+        return 1
+    shutil.rmtree(directory, ignore_errors=True)
+    return 0
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument("--kinds", default="zoetrope,zoetrope,zoetrope")
+    a.add_argument("--minutes", type=float, default=30)
+    a.add_argument("--seed", type=int, default=int(time.time()))
+    a.add_argument("--writers", type=int, default=6)
+    a.add_argument("--port", type=int, default=24100)
+    a.add_argument("--quick", action="store_true")
+    o = a.parse_args()
+    if o.quick:
+        o.minutes = 1
+    failed = run(o)
+    print("chaos: %s" % ("FAILED" if failed else "passed"))
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    main()

@@ -1,0 +1,291 @@
+//! One server process on its machine: disk, device queues, timers, clocks, and what is wrong with them. Plans nothing and
+//! judges nothing.
+
+use crate::device::{Armed, Done, Op, Queue};
+use crate::disk::{Disk, Keep};
+use crate::rng::Rng;
+use std::collections::{BTreeMap, VecDeque};
+use zoetrope_core::{
+    Dir, Epoch, FileId, FilePlace, Input, Instant, Listing, Now, Server, Sid, Timer,
+};
+
+const WALL_ZERO_MS: i64 = 1_700_000_000_000;
+const MAKING: &str = "zoetrope-snapshot";
+
+/// Mistakes a driver could make, put in on purpose to see the judges find them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum Mistake {
+    /// None.
+    #[default]
+    None,
+    /// The log is called durable before it is.
+    NoFsyncWait,
+    /// Names are never made durable.
+    NoDirectoryFsync,
+    /// A torn tail is taken for damage: the server does not start.
+    NoTornTailCheck,
+    /// The events of a turn come behind its replies.
+    ReplyBeforeEvent,
+    /// Two replies of a turn change places.
+    RepliesOutOfOrder,
+    /// The epoch files are called durable before they are.
+    NoEpochWait,
+}
+
+/// The two epoch files: what survives a loss of power, and what may as well.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct EpochFiles {
+    pub(crate) durable: Option<(u32, u32)>,
+}
+
+/// One server process and its machine.
+pub(crate) struct Host {
+    pub(crate) sid: Sid,
+    pub(crate) server: Option<Server>,
+    pub(crate) incarnation: u32,
+    pub(crate) booted_at: u64,
+    pub(crate) serving: bool,
+    pub(crate) turn_planned: bool,
+    pub(crate) timers: BTreeMap<Timer, Instant>,
+    pub(crate) disk: Disk,
+    pub(crate) epochs: EpochFiles,
+    pub(crate) queues: BTreeMap<Queue, VecDeque<Op>>,
+    pub(crate) paused_since: u64,
+    pub(crate) paused_until: u64,
+    pub(crate) drift: i64,
+    pub(crate) wall_jump_ms: i64,
+    /// Bytes that a full disk still has: what was given back. `None`: plenty.
+    pub(crate) room_left: Option<u64>,
+    pub(crate) stall_disk_us: u64,
+    pub(crate) stall_snapshot_us: u64,
+    pub(crate) fail_fsync: bool,
+    pub(crate) fail_read: bool,
+    pub(crate) armed: Option<Armed>,
+    /// Its disk was wiped, and it has not served since.
+    pub(crate) wiped: bool,
+    mistake: Mistake,
+}
+
+impl Host {
+    pub(crate) fn new(sid: Sid, mistake: Mistake) -> Self {
+        Self {
+            sid,
+            server: None,
+            incarnation: 0,
+            booted_at: 0,
+            serving: false,
+            turn_planned: false,
+            timers: BTreeMap::new(),
+            disk: Disk::default(),
+            epochs: EpochFiles::default(),
+            queues: BTreeMap::new(),
+            paused_since: 0,
+            paused_until: 0,
+            drift: 0,
+            wall_jump_ms: 0,
+            room_left: None,
+            stall_disk_us: 0,
+            stall_snapshot_us: 0,
+            fail_fsync: false,
+            fail_read: false,
+            armed: None,
+            wiped: false,
+            mistake,
+        }
+    }
+
+    /// Its clocks.
+    pub(crate) fn clock(&self, now: u64) -> Now {
+        let run = now - self.booted_at;
+        let mono = run as i64 + run as i64 * self.drift / 1000;
+        let wall_ms = WALL_ZERO_MS + (now / 1000) as i64 + self.wall_jump_ms;
+        Now { mono: Instant(mono as u64), wall_ms }
+    }
+
+    /// Clocks change their pace, not what they show.
+    pub(crate) fn change_drift(&mut self, now: u64, per_mille: i64) {
+        let shown = self.clock(now).mono.0 as i64;
+        self.drift = per_mille;
+        // `shown` = run + run × drift / 1000, solved for the moment of booting.
+        let run = shown * 1000 / (1000 + per_mille);
+        self.booted_at = now.saturating_sub(run.max(0) as u64);
+    }
+
+    /// Real time until its clock shows `at`, µs.
+    pub(crate) fn wait_for(&self, at: Instant, now: Instant) -> u64 {
+        let wait = at.since(now) as i64;
+        (wait * 1000 / (1000 + self.drift)).max(0) as u64 + 1
+    }
+
+    /// A new process begins; answers what it finds on disk.
+    pub(crate) fn begin(&mut self, now: u64) -> Listing {
+        let dir = |name: &str| if name.starts_with("snapshot.") { Dir::Snapshot } else { Dir::Log };
+        let place = |name: String| FilePlace { dir: dir(&name), name };
+        let files = self.disk.list().into_iter().map(|(name, len)| (place(name), len)).collect();
+        self.booted_at = now;
+        self.incarnation += 1;
+        self.timers.clear();
+        self.queues.clear();
+        self.serving = false;
+        self.turn_planned = true;
+        Listing {
+            files,
+            same_dir: true,
+            accepted_epoch: self.epochs.durable.map(|(accepted, _)| Epoch(accepted)),
+            current_epoch: self.epochs.durable.map(|(_, current)| Epoch(current)),
+        }
+    }
+
+    pub(crate) fn input(&mut self, now: u64, input: &Input<'_>) -> bool {
+        let clock = self.clock(now);
+        let Some(server) = &mut self.server else { return false };
+        server.input(clock, input);
+        true
+    }
+
+    /// Everything on disk: names and contents.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let read = |(name, len): (String, u64)| {
+            let bytes = self.disk.read(&name, 0, len as usize);
+            (name, bytes.expect("it was listed"))
+        };
+        self.disk.list().into_iter().map(read).collect()
+    }
+
+    /// The power is gone. What was under way to the epoch files may have arrived.
+    pub(crate) fn lose_power(&mut self, keep: Keep, rng: &mut Rng) {
+        self.disk.lose_power(keep, rng);
+        let under_way = self.queues.get(&Queue::Epochs).and_then(VecDeque::front);
+        if let Some(Op::Epochs { accepted, current, .. }) = under_way {
+            let (accepted, current) = (*accepted, *current);
+            let arrives = match keep {
+                Keep::All => true,
+                Keep::Some | Keep::Torn => rng.one_in(2),
+                Keep::Nothing | Keep::Garbage => false,
+            };
+            if arrives {
+                // `acceptedEpoch` is written first: the other file may be the old one still.
+                let old = self.epochs.durable.map(|(_, current)| current);
+                let half = rng.one_in(3);
+                self.epochs.durable = match (half, old) {
+                    (true, Some(old)) => Some((accepted, old)),
+                    _ => Some((accepted, current)),
+                };
+            }
+        }
+    }
+
+    /// The disk is replaced by an empty one.
+    pub(crate) fn wipe(&mut self) {
+        self.disk = Disk::default();
+        self.epochs = EpochFiles::default();
+        self.wiped = true;
+    }
+
+    /// Carries an operation out. `None`: nobody waits for it. Also answers whether it was really done.
+    pub(crate) fn carry_out(&mut self, op: Op) -> (Option<Done>, bool) {
+        let wait = self.mistake != Mistake::NoFsyncWait;
+        let names = self.mistake != Mistake::NoDirectoryFsync;
+        match op {
+            Op::Reserve { file, name, upto } => {
+                let more = upto.saturating_sub(self.disk.len(&name));
+                if !self.take_room(more) {
+                    return (Some(Done::NoRoom { file }), false);
+                }
+                self.disk.reserve(&name, upto);
+                return (Some(Done::Reserved { file, upto }), true);
+            }
+            Op::Append { name, at, bytes } => self.disk.write(&name, at, &bytes),
+            Op::Fsync { .. } if std::mem::take(&mut self.fail_fsync) => {
+                // The first failure of a device latches: it does nothing more.
+                self.queues.remove(&Queue::Log);
+                return (Some(Done::Failed { error: "injected: fsync failed" }), false);
+            }
+            Op::Fsync { name, branch, upto } => {
+                if wait {
+                    self.disk.sync(&name);
+                }
+                return (Some(Done::Durable { branch, upto }), wait);
+            }
+            Op::Rename { from, to } => self.disk.rename(&from, &to),
+            Op::FsyncDir => {
+                if names {
+                    self.disk.sync_names();
+                }
+                return (None, names);
+            }
+            Op::Discard { name } => {
+                self.remove(&name);
+                self.disk.sync_names();
+            }
+            Op::Truncate { name, at } => {
+                self.give_room(self.disk.len(&name).saturating_sub(at));
+                self.disk.truncate(&name, at);
+            }
+            Op::Epochs { generation, accepted, current } => {
+                let wait = self.mistake != Mistake::NoEpochWait;
+                if wait {
+                    self.epochs.durable = Some((accepted, current));
+                }
+                return (Some(Done::Epochs { generation }), wait);
+            }
+            Op::Slice { at, bytes } => return (Some(self.slice(at, &bytes)), true),
+            Op::Finish { name, zxid } => {
+                self.disk.sync(MAKING);
+                self.disk.rename(MAKING, &name);
+                if names {
+                    self.disk.sync_names();
+                }
+                return (Some(Done::SnapDurable { zxid }), names);
+            }
+            Op::Remove { name } => self.remove(&name),
+        }
+        (None, true)
+    }
+
+    fn slice(&mut self, at: u64, bytes: &[u8]) -> Done {
+        if at == 0 {
+            self.remove(MAKING);
+        }
+        if !self.take_room(bytes.len() as u64) {
+            self.remove(MAKING);
+            return Done::SnapFailed;
+        }
+        self.disk.write(MAKING, at, bytes);
+        Done::SnapWritten { upto: at + bytes.len() as u64 }
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.give_room(self.disk.len(name));
+        self.disk.remove(name);
+    }
+
+    /// Is there room for that many bytes more?
+    fn take_room(&mut self, bytes: u64) -> bool {
+        let Some(left) = &mut self.room_left else { return true };
+        let there_is = bytes <= *left;
+        *left -= if there_is { bytes } else { 0 };
+        there_is
+    }
+
+    fn give_room(&mut self, bytes: u64) {
+        if let Some(left) = &mut self.room_left {
+            *left += bytes;
+        }
+    }
+
+    pub(crate) fn read(&mut self, file: FileId, name: &str, at: u64, len: u32) -> Done {
+        if name.starts_with("snapshot.") && std::mem::take(&mut self.fail_read) {
+            let older = self.disk.list().iter().filter(|(n, _)| n.starts_with("snapshot.")).count();
+            // Only where there is another one to fall back on.
+            if older > 1 {
+                return Done::ReadFailed { file, at };
+            }
+        }
+        match self.disk.read(name, at, len as usize) {
+            Some(bytes) => Done::Read { file, at, bytes },
+            None => Done::ReadFailed { file, at },
+        }
+    }
+}

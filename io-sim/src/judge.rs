@@ -1,0 +1,129 @@
+//! What a run tells whoever watches it, and how it ended.
+
+use crate::device::Op;
+use zoetrope_core::{ChanId, ConnId, Link, Server, Sid};
+
+/// `Err` ends the run: a promise was broken.
+pub type Verdict = Result<(), String>;
+
+/// Where and when something happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct At {
+    /// Simulated time, µs.
+    pub now: u64,
+    /// At which server.
+    pub sid: Sid,
+}
+
+/// What a server's disk says after a loss of power.
+#[derive(Clone, Copy, Debug)]
+pub struct Left<'a> {
+    /// Names and contents of all files.
+    pub files: &'a [(String, Vec<u8>)],
+    /// `acceptedEpoch` and `currentEpoch`, if they are there.
+    pub epochs: Option<(u32, u32)>,
+    /// The disk was replaced by an empty one.
+    pub wiped: bool,
+}
+
+/// Watches a run.
+pub trait Judge {
+    /// The server appended these records to its log.
+    fn appended(&mut self, at: At, records: &[u8]) -> Verdict;
+    /// A client connected.
+    fn opened(&mut self, at: At, conn: ConnId);
+    /// A whole frame reached the server.
+    fn heard(&mut self, at: At, conn: ConnId, frame: &[u8]) -> Verdict;
+    /// The server sent these bytes, all of one turn.
+    fn answered(&mut self, at: At, replies: &[(ConnId, Vec<u8>)]) -> Verdict;
+    /// The connection is over; `by_server` when the server ended it.
+    fn closed(&mut self, at: At, conn: ConnId, by_server: bool) -> Verdict;
+    /// The server is gone, with the power or by itself.
+    fn crashed(&mut self, at: At);
+    /// The server serves, after reading its files or joining a leader.
+    fn serving(&mut self, at: At, server: &Server) -> Verdict;
+    /// The process stood still for that long, until about now.
+    fn stalled(&mut self, at: At, us: u64);
+    /// Some time has passed.
+    fn passed(&mut self, at: At, server: &Server) -> Verdict;
+    /// The disk is full, or has room again.
+    fn room(&mut self, at: At, full: bool);
+
+    /// The server asked a device for this.
+    fn submitted(&mut self, _at: At, _op: &Op) -> Verdict {
+        Ok(())
+    }
+    /// A device really did this.
+    fn performed(&mut self, _at: At, _op: &Op) -> Verdict {
+        Ok(())
+    }
+    /// Power was lost, and this is left.
+    fn left(&mut self, _at: At, _left: Left<'_>) -> Verdict {
+        Ok(())
+    }
+    /// A server starts.
+    fn booted(&mut self, _at: At) -> Verdict {
+        Ok(())
+    }
+    /// A link came up; `other` is really there, and began the link unless `began`.
+    fn peer_up(&mut self, _at: At, _peer: Peer) {}
+    /// The server sent these bytes to another one.
+    fn peer_sent(&mut self, _at: At, _chan: ChanId, _bytes: &[u8]) -> Verdict {
+        Ok(())
+    }
+    /// These bytes of another server reached this one.
+    fn peer_heard(&mut self, _at: At, _chan: ChanId, _bytes: &[u8]) -> Verdict {
+        Ok(())
+    }
+    /// This end of a link is gone.
+    fn peer_down(&mut self, _at: At, _chan: ChanId) {}
+    /// A turn is over; what the server sent in it has been told.
+    fn turned(&mut self, _at: At, _server: &Server) -> Verdict {
+        Ok(())
+    }
+}
+
+/// A link that came up, seen from one end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// This end.
+    pub chan: ChanId,
+    /// The other end.
+    pub far: ChanId,
+    /// The server there.
+    pub other: Sid,
+    /// What for.
+    pub link: Link,
+    /// This end asked for the link.
+    pub began: bool,
+}
+
+/// What a run did.
+#[derive(Clone, Default, Debug)]
+pub struct Figures {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Inputs the core absorbed.
+    pub inputs: u64,
+    /// Faults that happened, crashes included.
+    pub faults: u64,
+    /// Crashes.
+    pub crashes: u64,
+    /// Crashes that caught unsynced bytes.
+    pub unsynced_crashes: u64,
+    /// A leader was taken from its followers: it crashed, stood still, or was cut off.
+    pub forced_changes: u64,
+    /// Simulated time, µs.
+    pub simulated_us: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The broken promise, if one was.
+    pub violation: Option<String>,
+    /// Equal for equal runs.
+    pub trace: u64,
+    /// What it did.
+    pub figures: Figures,
+}

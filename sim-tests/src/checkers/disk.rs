@@ -1,0 +1,193 @@
+//! What is on a server's disk, as its device operations say: which log records, which snapshots, and what of both
+//! survives a loss of power.
+
+use std::collections::{BTreeMap, BTreeSet};
+use zoetrope_io_sim::Op;
+
+/// Bytes of a log file's header.
+const HEADER: u64 = 16;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Record {
+    at: u64,
+    zxid: i64,
+    synced: bool,
+}
+
+#[derive(Clone, Default, Debug)]
+struct LogFile {
+    records: Vec<Record>,
+    named: bool,
+}
+
+/// Log records and snapshots.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct View {
+    files: BTreeMap<String, LogFile>,
+    /// Labels of durable snapshots.
+    snapshots: BTreeSet<i64>,
+    /// Epoch files that are durable.
+    pub(crate) epochs: Option<(u32, u32)>,
+}
+
+/// Records of a stretch of log: offset in it, and zxid.
+pub(crate) fn records(bytes: &[u8]) -> Vec<(usize, i64)> {
+    payloads(bytes)
+        .into_iter()
+        .filter_map(|(at, txn)| {
+            let zxid: [u8; 8] = txn.get(12..20)?.try_into().ok()?;
+            Some((at, i64::from_be_bytes(zxid)))
+        })
+        .collect()
+}
+
+/// Offset and bytes of each txn of a stretch of log; ends where no record begins.
+pub(crate) fn payloads(bytes: &[u8]) -> Vec<(usize, &[u8])> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    while let Some(len) = bytes.get(at + 8..at + 12) {
+        let len = u32::from_be_bytes(len.try_into().unwrap_or([0; 4])) as usize;
+        let end = at + 12 + len;
+        let (Some(txn), Some(0x42)) = (bytes.get(at + 12..end), bytes.get(end)) else { break };
+        if len == 0 {
+            break;
+        }
+        all.push((at, txn));
+        at = end + 1;
+    }
+    all
+}
+
+fn label(name: &str) -> Option<i64> {
+    let hex = name.strip_prefix("snapshot.")?.split('.').next()?;
+    i64::from_str_radix(hex, 16).ok()
+}
+
+impl View {
+    /// What a loss of power has left: all of it is durable.
+    pub(crate) fn of_files(files: &[(String, Vec<u8>)], epochs: Option<(u32, u32)>) -> Self {
+        let mut view = Self { epochs, ..Self::default() };
+        for (name, bytes) in files {
+            if let Some(label) = label(name) {
+                view.snapshots.insert(label);
+            } else if bytes.len() as u64 > HEADER {
+                let found = records(&bytes[HEADER as usize..]).into_iter();
+                let records = found
+                    .map(|(at, zxid)| Record { at: at as u64 + HEADER, zxid, synced: true })
+                    .collect();
+                view.files.insert(name.clone(), LogFile { records, named: true });
+            }
+        }
+        view
+    }
+
+    /// A device operation was carried out, or asked for.
+    pub(crate) fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Append { name, at, bytes } if *at >= HEADER => {
+                let file = self.files.entry(name.clone()).or_default();
+                file.records.retain(|record| record.at < *at);
+                file.records.extend(records(bytes).into_iter().map(|(offset, zxid)| Record {
+                    at: at + offset as u64,
+                    zxid,
+                    synced: false,
+                }));
+            }
+            Op::Append { name, .. } | Op::Reserve { name, .. } => {
+                self.files.entry(name.clone()).or_default();
+            }
+            Op::Fsync { name, .. } => {
+                for file in self.files.get_mut(name).into_iter() {
+                    file.records.iter_mut().for_each(|record| record.synced = true);
+                }
+            }
+            Op::Rename { from, to } => {
+                if let Some(file) = self.files.remove(from) {
+                    self.files.insert(to.clone(), LogFile { named: false, ..file });
+                }
+            }
+            Op::FsyncDir => self.files.values_mut().for_each(|file| file.named = true),
+            Op::Truncate { name, at } => {
+                for file in self.files.get_mut(name).into_iter() {
+                    file.records.retain(|record| record.at < *at);
+                    file.records.iter_mut().for_each(|record| record.synced = true);
+                }
+            }
+            Op::Epochs { accepted, current, .. } => self.epochs = Some((*accepted, *current)),
+            Op::Finish { zxid, .. } => {
+                self.snapshots.insert(zxid.0);
+                // The same directory: its names are durable as well.
+                self.files.values_mut().for_each(|file| file.named = true);
+            }
+            Op::Remove { name } | Op::Discard { name } => {
+                self.files.remove(name);
+                if let Some(label) = label(name) {
+                    self.snapshots.remove(&label);
+                }
+            }
+            Op::Slice { .. } => {}
+        }
+    }
+
+    /// The newest snapshot, by its label.
+    pub(crate) fn snapshot(&self) -> i64 {
+        self.snapshots.last().copied().unwrap_or(0)
+    }
+
+    /// Is this txn in the durable log, or covered by a durable snapshot?
+    pub(crate) fn holds(&self, zxid: i64) -> bool {
+        zxid <= self.snapshot()
+            || self.files.values().filter(|file| file.named).any(|file| {
+                let found = file.records.binary_search_by_key(&zxid, |record| record.zxid);
+                found.is_ok_and(|n| file.records[n].synced)
+            })
+    }
+
+    /// Every record of the log above the newest snapshot, ascending.
+    pub(crate) fn tail(&self) -> BTreeSet<i64> {
+        let floor = self.snapshot();
+        let all = self.files.values().flat_map(|file| &file.records);
+        all.map(|record| record.zxid).filter(|zxid| *zxid > floor).collect()
+    }
+
+    /// Where the history on this disk ends.
+    pub(crate) fn end(&self) -> i64 {
+        self.tail().last().copied().unwrap_or(0).max(self.snapshot())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zoetrope_core::Zxid;
+
+    fn record(zxid: i64) -> Vec<u8> {
+        let mut txn = vec![0; 36];
+        txn[12..20].copy_from_slice(&zxid.to_be_bytes());
+        let mut bytes = vec![0; 8];
+        bytes.extend((txn.len() as u32).to_be_bytes());
+        bytes.extend(txn);
+        bytes.push(0x42);
+        bytes
+    }
+
+    #[test]
+    fn a_record_is_held_when_it_and_its_files_name_are_durable() {
+        let mut view = View::default();
+        let name = || "log.1".to_owned();
+        let append = |at, zxid| Op::Append { name: name(), at, bytes: record(zxid) };
+        let sync = Op::Fsync { name: name(), branch: 0, upto: 0 };
+        view.apply(&append(16, 1));
+        assert!(!view.holds(1));
+        view.apply(&sync);
+        assert!(!view.holds(1), "the name is not durable");
+        view.apply(&Op::FsyncDir);
+        view.apply(&append(16 + record(1).len() as u64, 2));
+        assert!(view.holds(1) && !view.holds(2));
+        view.apply(&Op::Truncate { name: name(), at: 16 });
+        assert!(!view.holds(1));
+        view.apply(&Op::Finish { name: "snapshot.7".into(), zxid: Zxid(7) });
+        assert!(view.holds(7) && !view.holds(8));
+        assert_eq!(view.end(), 7);
+    }
+}

@@ -1,0 +1,392 @@
+//! The promises of an ensemble (quorum protocol §14), checked as its servers speak: what they send each other, what they
+//! put on disk, what they tell clients.
+
+use super::disk::{View, payloads};
+use super::history::{History, epoch, names_no_txn};
+use super::links::Chan;
+use super::packet::{
+    ACK, ACKEPOCH, COMMIT, COMMIT_AND_ACTIVATE, FOLLOWERINFO, INFORM, INFORM_AND_ACTIVATE,
+    LEADERINFO, NEWLEADER, OBSERVERINFO, Packet, UPTODATE,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use zoetrope_core::{ChanId, Ensemble, Link, Sid};
+use zoetrope_io_sim::{At, Left, Op, Peer};
+
+type Verdict = Result<(), String>;
+
+/// What is known of one server.
+#[derive(Clone, Default, Debug)]
+struct Known {
+    /// Its disk, as devices have carried out what they were asked.
+    performed: View,
+    /// And as they were asked.
+    submitted: View,
+    /// Epochs it acknowledged as a voter that counts.
+    acked_epochs: BTreeSet<u32>,
+}
+
+/// What the leader of an epoch has heard.
+#[derive(Clone, Default, Debug)]
+struct Reign {
+    newleader: BTreeSet<Sid>,
+    /// Highest acknowledged proposal of each.
+    acks: BTreeMap<Sid, i64>,
+    established: bool,
+}
+
+/// The checks that need no model of the tree.
+#[derive(Debug)]
+pub(crate) struct Protocol {
+    ensemble: Ensemble,
+    servers: BTreeMap<Sid, Known>,
+    chans: BTreeMap<(Sid, ChanId), Chan>,
+    reigns: BTreeMap<u32, Reign>,
+    pub(crate) history: History,
+    /// What has become committed and was not taken yet.
+    pub(crate) news: Vec<i64>,
+    /// Digest of the tree at each zxid a server was seen at, and who was first.
+    digests: BTreeMap<i64, (u64, Sid)>,
+    /// What each server has shown to have applied.
+    shown: BTreeMap<Sid, i64>,
+}
+
+fn named(name: &str, holds: bool, story: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(format!("{name}: {}", story())) }
+}
+
+impl Protocol {
+    pub(crate) fn new(ensemble: Ensemble) -> Self {
+        Self {
+            servers: ensemble.members.keys().map(|sid| (*sid, Known::default())).collect(),
+            ensemble,
+            chans: BTreeMap::new(),
+            reigns: BTreeMap::new(),
+            history: History::default(),
+            news: Vec::new(),
+            digests: BTreeMap::new(),
+            shown: BTreeMap::new(),
+        }
+    }
+
+    fn known(&mut self, sid: Sid) -> &mut Known {
+        self.servers.entry(sid).or_default()
+    }
+
+    /// Something shows that everything up to here is committed.
+    pub(crate) fn commit(&mut self, zxid: i64, why: &str) -> Verdict {
+        let news = self.history.commit(zxid, why)?;
+        self.news.extend(news);
+        Ok(())
+    }
+
+    // Disks.
+
+    /// Records went to a server's log.
+    pub(crate) fn appended(&mut self, at: At, records: &[u8]) -> Result<Vec<i64>, String> {
+        let mut fresh = Vec::new();
+        for (_, txn) in payloads(records) {
+            let zxid = zxid_of(txn).ok_or("P1: a record without a zxid")?;
+            let log = self.servers.get(&at.sid).map(|known| &known.submitted);
+            let end = || log.map_or(0, View::end);
+            if self.history.see(zxid, txn, at.sid, end)? {
+                fresh.push(zxid);
+            }
+        }
+        Ok(fresh)
+    }
+
+    pub(crate) fn submitted(&mut self, at: At, op: &Op) -> Verdict {
+        let known = self.known(at.sid);
+        if let Op::Epochs { accepted, current, .. } = *op {
+            let before = known.submitted.epochs.unwrap_or_default();
+            let sid = at.sid;
+            named("E1", accepted >= current, || {
+                format!("{sid} accepts epoch {accepted}, but its history is of {current}")
+            })?;
+            named("E2", (accepted, current) >= before && current >= before.1, || {
+                format!("{sid} goes from epochs {before:?} to {:?}", (accepted, current))
+            })?;
+        }
+        known.submitted.apply(op);
+        Ok(())
+    }
+
+    pub(crate) fn performed(&mut self, at: At, op: &Op) {
+        self.known(at.sid).performed.apply(op);
+    }
+
+    /// The process is gone: what it had asked for and was not done never will be.
+    pub(crate) fn crashed(&mut self, at: At) {
+        let known = self.known(at.sid);
+        known.submitted = known.performed.clone();
+        self.chans.retain(|(sid, _), _| *sid != at.sid);
+    }
+
+    pub(crate) fn left(&mut self, at: At, left: Left<'_>) {
+        let view = View::of_files(left.files, left.epochs);
+        let known = self.known(at.sid);
+        (known.performed, known.submitted) = (view.clone(), view);
+        if left.wiped {
+            known.acked_epochs.clear();
+            self.shown.remove(&at.sid);
+        }
+    }
+
+    pub(crate) fn booted(&mut self, at: At) -> Verdict {
+        let alone = self.ensemble.members.len() == 1;
+        let view = &self.known(at.sid).performed;
+        if alone && view.epochs.is_none() {
+            let end = view.end();
+            self.history.alone_restarts(end)?;
+        }
+        let view = &self.known(at.sid).performed;
+        let (end, tail, epochs) = (view.end(), view.tail(), view.epochs);
+        let sid = at.sid;
+        if let Some((accepted, current)) = epochs {
+            // A history that ends in an epoch holds what that epoch began with: recovery takes it for the current one.
+            named("E1", accepted >= current && accepted >= epoch(end), || {
+                format!("{sid} starts with epochs {accepted} and {current}, and {end:#x}")
+            })?;
+        }
+        for (a, b) in tail.iter().zip(tail.iter().skip(1)) {
+            named("D-a", epoch(*a) != epoch(*b) || a + 1 == *b, || {
+                format!("{sid} starts with a log in which {b:#x} follows {a:#x}")
+            })?;
+        }
+        Ok(())
+    }
+
+    // Links.
+
+    pub(crate) fn peer_up(&mut self, at: At, peer: Peer) {
+        if peer.link == Link::Quorum {
+            self.chans.insert((at.sid, peer.chan), Chan::new(peer));
+        }
+    }
+
+    pub(crate) fn peer_down(&mut self, at: At, chan: ChanId) {
+        self.chans.remove(&(at.sid, chan));
+    }
+
+    /// Answers the txns that were never seen before.
+    pub(crate) fn peer_sent(
+        &mut self,
+        at: At,
+        chan: ChanId,
+        bytes: &[u8],
+    ) -> Result<Vec<i64>, String> {
+        let Some(end) = self.chans.get_mut(&(at.sid, chan)) else { return Ok(Vec::new()) };
+        let mut fresh = Vec::new();
+        for packet in end.sent.feed(bytes) {
+            let told = |e: String| format!("{e} ({} sends {})", at.sid, story(&packet));
+            if let Some(txn) = packet.txn() {
+                let log = self.servers.get(&at.sid).map(|known| &known.submitted);
+                let end = || log.map_or(0, View::end);
+                if self.history.see(packet.zxid, txn, at.sid, end).map_err(told)? {
+                    fresh.push(packet.zxid);
+                }
+            }
+            self.sends(at.sid, chan, &packet).map_err(told)?;
+        }
+        Ok(fresh)
+    }
+
+    fn sends(&mut self, sid: Sid, chan: ChanId, packet: &Packet) -> Verdict {
+        let Some(end) = self.chans.get_mut(&(sid, chan)) else { return Ok(()) };
+        // Who has opened the link is the learner.
+        if end.peer.began {
+            let first_ack = packet.kind == ACK && !end.acked_newleader;
+            let acked = end.acked;
+            end.on_learner(packet)?;
+            let end = end.clone();
+            return match packet.kind {
+                ACKEPOCH => self.acks_epoch(sid, &end, packet),
+                ACK if names_no_txn(packet.zxid) && first_ack => {
+                    self.acks_newleader(sid, &end, packet.zxid)
+                }
+                ACK if !names_no_txn(packet.zxid) => {
+                    self.acks(sid, &end.proposals[acked.min(end.acked)..end.acked])
+                }
+                _ => Ok(()),
+            };
+        }
+        end.on_leader(packet, &self.history)?;
+        let (reign, uptodate) = (end.epoch, end.uptodate);
+        match packet.kind {
+            LEADERINFO => self.offers_epoch(sid, epoch(packet.zxid)),
+            NEWLEADER => {
+                let log_end = self.known(sid).submitted.end();
+                self.history.begins(epoch(packet.zxid), log_end);
+                self.history.leads(sid, epoch(packet.zxid))
+            }
+            UPTODATE => self.establishes(sid, reign.unwrap_or(0)),
+            COMMIT | COMMIT_AND_ACTIVATE | INFORM | INFORM_AND_ACTIVATE => {
+                let own = reign == Some(epoch(packet.zxid));
+                if own {
+                    self.may_commit(sid, packet.zxid)?;
+                }
+                // Before it is established, a leader calls its whole history committed.
+                match own || uptodate {
+                    true => self.commit(packet.zxid, "a commit"),
+                    false => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn peer_heard(&mut self, at: At, chan: ChanId, bytes: &[u8]) -> Verdict {
+        let Some(end) = self.chans.get_mut(&(at.sid, chan)) else { return Ok(()) };
+        for packet in end.heard.feed(bytes) {
+            if end.peer.began {
+                end.on_leader(&packet, &self.history)?;
+                continue;
+            }
+            end.on_learner(&packet)?;
+            let (Some(epoch), other) = (end.epoch, end.peer.other) else { continue };
+            if packet.kind == ACK {
+                let reign = self.reigns.entry(epoch).or_default();
+                if names_no_txn(packet.zxid) {
+                    reign.newleader.insert(other);
+                } else {
+                    let acked = reign.acks.entry(other).or_insert(0);
+                    *acked = packet.zxid.max(*acked);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // What a packet claims.
+
+    fn offers_epoch(&mut self, sid: Sid, epoch: u32) -> Verdict {
+        self.history.leads(sid, epoch)?;
+        let on_disk = self.known(sid).performed.epochs;
+        named("E3", on_disk.is_some_and(|(accepted, _)| accepted == epoch), || {
+            format!("{sid} offers epoch {epoch}, on its disk are {on_disk:?}")
+        })
+    }
+
+    fn acks_epoch(&mut self, sid: Sid, end: &Chan, packet: &Packet) -> Verdict {
+        let epoch = end.epoch.ok_or("E3: ACKEPOCH before LEADERINFO")?;
+        let known = self.known(sid);
+        let on_disk = known.performed.epochs;
+        named("E3", on_disk.is_some_and(|(accepted, _)| accepted == epoch), || {
+            format!("{sid} acknowledges epoch {epoch}, on its disk are {on_disk:?}")
+        })?;
+        let counts = packet.data.as_deref() != Some(&[0xff; 4]);
+        named("E3", !counts || known.acked_epochs.insert(epoch), || {
+            format!("{sid} acknowledges epoch {epoch} twice")
+        })
+    }
+
+    fn acks_newleader(&mut self, sid: Sid, end: &Chan, zxid: i64) -> Verdict {
+        let (epoch, initial) = (epoch(zxid), self.history.initial(epoch(zxid)));
+        let known = self.known(sid);
+        let (disk, on_disk) = (&known.performed, known.performed.epochs);
+        named("E4", on_disk.is_some_and(|(_, current)| current == epoch), || {
+            format!("{sid} acknowledges the leader of {epoch}, on its disk are {on_disk:?}")
+        })?;
+        let lost = end.committed.iter().find(|zxid| !end.observer && !disk.holds(**zxid));
+        named("E4", lost.is_none(), || {
+            format!("{sid} acknowledges the leader of {epoch}, but {lost:x?} is not on its disk")
+        })?;
+        let label = disk.snapshot();
+        named("E4", end.tree.is_none_or(|tree| label >= tree), || {
+            format!("{sid} acknowledges a tree of {:x?}, on its disk is {label:#x}", end.tree)
+        })?;
+        let Some(initial) = initial else { return Ok(()) };
+        let tail = known.submitted.tail();
+        let alien = tail.iter().find(|z| self::epoch(**z) != epoch && !initial.contains(z));
+        named("P9", alien.is_none(), || {
+            format!("{sid} acknowledges the leader of {epoch} and keeps {alien:x?}")
+        })
+    }
+
+    fn acks(&mut self, sid: Sid, zxids: &[i64]) -> Verdict {
+        let disk = &self.known(sid).performed;
+        let lost = zxids.iter().find(|zxid| !disk.holds(**zxid));
+        named("E5", lost.is_none(), || {
+            format!("{sid} acknowledges {zxids:x?}, but {lost:x?} is not on its disk")
+        })
+    }
+
+    fn establishes(&mut self, sid: Sid, epoch: u32) -> Verdict {
+        let own = self.known(sid).performed.epochs.is_some_and(|(_, current)| current == epoch);
+        let reign = self.reigns.entry(epoch).or_default();
+        let acked = |who: Sid| if who == sid { own } else { reign.newleader.contains(&who) };
+        let enough = own && self.ensemble.has_quorum(acked);
+        if !reign.established {
+            named("E7", enough, || {
+                format!("{sid} leads epoch {epoch} by {:?}, itself: {own}", reign.newleader)
+            })?;
+            reign.established = true;
+            self.history.established(epoch)?;
+        }
+        let base = self.history.base(epoch).unwrap_or(0);
+        self.commit(base, "an established leader")
+    }
+
+    /// Is this txn of the leader's own epoch on the disks of a quorum?
+    fn may_commit(&mut self, sid: Sid, zxid: i64) -> Verdict {
+        let own = self.known(sid).performed.holds(zxid);
+        let reign = self.reigns.entry(epoch(zxid)).or_default();
+        let acked = |who: Sid| match who == sid {
+            true => own,
+            false => reign.acks.get(&who).is_some_and(|upto| *upto >= zxid),
+        };
+        named("E7", self.ensemble.has_quorum(acked), || {
+            format!("{sid} commits {zxid:#x} by {:x?}, itself: {own}", reign.acks)
+        })
+    }
+
+    // What a server shows.
+
+    /// A serving server has applied everything up to here, and its tree has this digest.
+    pub(crate) fn shows(&mut self, sid: Sid, zxid: i64, digest: u64) -> Verdict {
+        // Nobody else may have told where the history of a leader without followers begins.
+        if names_no_txn(zxid) && self.history.base(epoch(zxid)).is_none() {
+            let end = self.known(sid).submitted.end();
+            self.history.begins(epoch(zxid), end);
+        }
+        let txn = self.history.txn(zxid);
+        let before = self.shown.insert(sid, txn).unwrap_or(0);
+        named("P5", txn >= before, || {
+            format!("{sid} goes back from {before:#x} to {zxid:#x}, which is {txn:#x}")
+        })?;
+        let (first, who) = *self.digests.entry(txn).or_insert((digest, sid));
+        named("P2", first == digest, || {
+            format!("at {txn:#x} {sid} has the tree {digest:x}, and {who} had {first:x}")
+        })?;
+        self.commit(txn, &format!("what {sid} has applied"))
+    }
+
+    /// Who leads, for those that have to know.
+    pub(crate) fn is_leader(&self, sid: Sid, epoch: u32) -> bool {
+        self.history.leader(epoch) == Some(sid)
+    }
+}
+
+pub(crate) fn zxid_of(txn: &[u8]) -> Option<i64> {
+    Some(i64::from_be_bytes(txn.get(12..20)?.try_into().ok()?))
+}
+
+fn story(packet: &Packet) -> String {
+    let name = match packet.kind {
+        LEADERINFO => "LEADERINFO",
+        FOLLOWERINFO => "FOLLOWERINFO",
+        OBSERVERINFO => "OBSERVERINFO",
+        ACKEPOCH => "ACKEPOCH",
+        NEWLEADER => "NEWLEADER",
+        UPTODATE => "UPTODATE",
+        ACK => "ACK",
+        COMMIT => "COMMIT",
+        INFORM => "INFORM",
+        _ => "type",
+    };
+    format!("{name} {} {:#x}", packet.kind, packet.zxid)
+}
+
+#[cfg(test)]
+#[path = "ensemble_tests.rs"]
+mod tests;

@@ -1,0 +1,11 @@
+//! Checks of what an ensemble promises, one file per subject: the packets on a link, the disk, the order of txns, and
+//! what binds them.
+
+mod disk;
+mod ensemble;
+mod history;
+mod links;
+mod packet;
+
+pub(crate) use ensemble::Protocol;
+pub(crate) use history::epoch;

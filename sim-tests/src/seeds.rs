@@ -1,0 +1,123 @@
+//! Many seeds on all cores, and what they had in them.
+
+use crate::run::Report;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// A swarm of seeds, and how to replay one of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Swarm {
+    /// The test that runs it.
+    pub test: &'static str,
+    /// Runs one seed.
+    pub run: fn(u64) -> Report,
+    /// Seeds where nobody says how many.
+    pub seeds: u64,
+}
+
+/// What came of a swarm.
+#[derive(Debug)]
+pub struct Results {
+    /// Runs that kept every promise.
+    pub reports: Vec<Report>,
+    /// Runs that did not.
+    pub failures: Vec<(u64, String)>,
+    /// Runs there were.
+    pub seeds: usize,
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// Runs a seed; a panic of the core is a broken promise like any other.
+fn run(swarm: Swarm, seed: u64) -> Result<Report, String> {
+    let run = catch_unwind(AssertUnwindSafe(|| (swarm.run)(seed)));
+    let report = run.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or(panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default()
+    })?;
+    match report.violation {
+        Some(violation) => Err(violation),
+        None => Ok(report),
+    }
+}
+
+/// Runs the seeds that `ZOETROPE_SEED` or `ZOETROPE_SEEDS` asks for, and prints what they had in them.
+pub fn run_seeds(swarm: Swarm) -> Results {
+    let seeds: Vec<u64> = match (number("ZOETROPE_SEED"), number("ZOETROPE_SEEDS")) {
+        (Some(seed), _) => vec![seed],
+        (None, count) => (0..count.unwrap_or(swarm.seeds)).collect(),
+    };
+    let started = Instant::now();
+    let next = AtomicU64::new(0);
+    let results = Mutex::new(Vec::new());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                    let result = run(swarm, *seed);
+                    results.lock().expect("no thread panics with it").push((*seed, result));
+                }
+            });
+        }
+    });
+    let mut all = Results { reports: Vec::new(), failures: Vec::new(), seeds: seeds.len() };
+    for (seed, result) in results.into_inner().expect("no thread panics with it") {
+        match result {
+            Ok(report) => all.reports.push(report),
+            Err(violation) => all.failures.push((seed, violation)),
+        }
+    }
+    if !all.reports.is_empty() {
+        let cpu_seconds = started.elapsed().as_secs_f64() * cores.min(seeds.len()) as f64;
+        print_figures(&all.reports, cpu_seconds);
+    }
+    all.failures.sort();
+    for (seed, violation) in all.failures.iter().take(10) {
+        println!("seed {seed} breaks a promise: {violation}");
+        println!("  replay: ZOETROPE_SEED={seed} cargo test -p sim-tests --test {}", swarm.test);
+    }
+    all
+}
+
+/// The median of a figure.
+fn median(mut figures: Vec<u64>) -> u64 {
+    figures.sort_unstable();
+    figures[figures.len() / 2]
+}
+
+fn print_figures(reports: &[Report], cpu_seconds: f64) {
+    let of = |figure: fn(&Report) -> u64| median(reports.iter().map(figure).collect());
+    let sum = |figure: fn(&Report) -> u64| reports.iter().map(figure).sum::<u64>() as f64;
+    println!(
+        "{} seeds; the median one has {} requests, {} faults, {} crashes with unsynced bytes, {} forced changes of \
+         leader and {} s simulated",
+        reports.len(),
+        of(|r| r.figures.requests),
+        of(|r| r.figures.faults),
+        of(|r| r.figures.unsynced_crashes),
+        of(|r| r.figures.forced_changes),
+        of(|r| r.figures.simulated_us) / 1_000_000,
+    );
+    println!(
+        "{:.0} seeds per CPU-minute, {:.0} requests and {:.0} inputs per CPU second",
+        reports.len() as f64 / cpu_seconds * 60.0,
+        sum(|r| r.figures.requests) / cpu_seconds,
+        sum(|r| r.figures.inputs) / cpu_seconds,
+    );
+}
+
+impl Results {
+    /// The median of a figure over all runs that kept every promise; 0 when there is none.
+    pub fn median(&self, figure: fn(&Report) -> u64) -> u64 {
+        match self.reports.is_empty() {
+            true => 0,
+            false => median(self.reports.iter().map(figure).collect()),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The judge of an ensemble: what its servers say to each other is checked by [`Protocol`]; what each of them says to its
+//! clients by an oracle of its own, all of which execute the one order that the protocol has shown to be committed.
+
+use crate::checkers::{Protocol, epoch};
+use crate::oracle::Oracle;
+use std::collections::BTreeMap;
+use zoetrope_core::wire::{ConnectResponse, OpCode, Reader, RequestHeader, Txn, decode_txn};
+use zoetrope_core::{ChanId, ConnId, Ensemble, Server, Sid};
+use zoetrope_io_sim::{At, Judge, Left, Op, Peer, Role, Verdict, role_of, serves};
+
+/// The judge of an ensemble.
+#[derive(Debug)]
+pub(crate) struct Together {
+    protocol: Protocol,
+    oracles: BTreeMap<Sid, Oracle>,
+    /// zxid of the txn that creates a session.
+    births: BTreeMap<i64, i64>,
+}
+
+impl Together {
+    pub(crate) fn new(ensemble: Ensemble) -> Self {
+        let oracles = ensemble.members.keys().map(|sid| (*sid, Oracle::of_ensemble())).collect();
+        Self { protocol: Protocol::new(ensemble), oracles, births: BTreeMap::new() }
+    }
+
+    fn oracle(&mut self, sid: Sid) -> &mut Oracle {
+        self.oracles.entry(sid).or_insert_with(Oracle::of_ensemble)
+    }
+
+    /// Txns nobody had seen before.
+    fn proposed(&mut self, fresh: &[i64]) -> Verdict {
+        for zxid in fresh {
+            let bytes = self.protocol.history.bytes(*zxid).unwrap_or_default();
+            let (header, txn, _) =
+                decode_txn(bytes).map_err(|e| format!("P1: {zxid:#x} cannot be read: {e}"))?;
+            let session = header.session.0;
+            match txn {
+                Txn::CreateSession { .. } => {
+                    self.births.insert(session, *zxid);
+                }
+                Txn::CloseSession { .. } => {
+                    self.oracles.values_mut().for_each(|oracle| oracle.ends(session));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What has become committed is told to every oracle.
+    fn spread(&mut self) -> Verdict {
+        for zxid in std::mem::take(&mut self.protocol.news) {
+            let bytes = self.protocol.history.bytes(zxid).unwrap_or_default();
+            for oracle in self.oracles.values_mut() {
+                oracle.committed(bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever a reply shows is committed.
+    fn shown_by_replies(&mut self, at: At, replies: &[(ConnId, Vec<u8>)]) -> Verdict {
+        for (id, bytes) in replies {
+            let mut greeting = self.oracle(at.sid).awaits_welcome(*id);
+            let mut r = Reader::new(bytes);
+            while let Ok(Some(frame)) = r.buffer() {
+                let zxid = match std::mem::take(&mut greeting) {
+                    true => {
+                        let session = ConnectResponse::decode(frame).map_or(0, |r| r.session.0);
+                        self.births.get(&session).copied().unwrap_or(0)
+                    }
+                    false => {
+                        let mut r = Reader::new(frame);
+                        r.int().and_then(|_| r.long()).unwrap_or(0)
+                    }
+                };
+                if zxid > 0 {
+                    let why = format!("a reply of server {} to {id}", at.sid);
+                    self.protocol.commit(zxid, &why)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Judge for Together {
+    fn appended(&mut self, at: At, records: &[u8]) -> Verdict {
+        let fresh = self.protocol.appended(at, records)?;
+        self.proposed(&fresh)
+    }
+
+    fn opened(&mut self, at: At, conn: ConnId) {
+        self.oracle(at.sid).opened(at, conn);
+    }
+
+    fn heard(&mut self, at: At, conn: ConnId, frame: &[u8]) -> Verdict {
+        let header = RequestHeader::decode(&mut Reader::new(frame));
+        let session = self.oracle(at.sid).session_of(conn);
+        if session > 0
+            && header.is_ok_and(|h| OpCode::from_number(h.kind) == Some(OpCode::CloseSession))
+        {
+            self.oracles.values_mut().for_each(|oracle| oracle.ends(session));
+        }
+        self.oracle(at.sid).heard(at, conn, frame)
+    }
+
+    fn answered(&mut self, at: At, replies: &[(ConnId, Vec<u8>)]) -> Verdict {
+        self.shown_by_replies(at, replies)?;
+        self.spread()?;
+        let told = |e: String| format!("server {}: {e}", at.sid);
+        self.oracle(at.sid).answered(at, replies).map_err(told)
+    }
+
+    fn closed(&mut self, at: At, conn: ConnId, by_server: bool) -> Verdict {
+        self.oracle(at.sid).closed(at, conn, by_server)
+    }
+
+    fn crashed(&mut self, at: At) {
+        self.protocol.crashed(at);
+        self.oracle(at.sid).crashed(at);
+    }
+
+    fn serving(&mut self, _at: At, _server: &Server) -> Verdict {
+        Ok(())
+    }
+
+    fn stalled(&mut self, _at: At, _us: u64) {}
+
+    fn passed(&mut self, at: At, server: &Server) -> Verdict {
+        // Who leads knows every session; others know those that came to them.
+        if role_of(server) != Role::Leader {
+            return Ok(());
+        }
+        let zxid = server.zxid_applied();
+        if !self.protocol.is_leader(at.sid, epoch(zxid.0)) {
+            return Ok(());
+        }
+        let known: Vec<i64> = server.sessions().map(|session| session.session.0).collect();
+        let missing =
+            self.oracle(at.sid).sessions().into_iter().find(|session| !known.contains(session));
+        match missing {
+            Some(session) => Err(format!(
+                "P2: at {zxid} session {session:#x} lives, but the leader {} has lost it",
+                at.sid
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn room(&mut self, at: At, full: bool) {
+        // A leader without room refuses the writes of every server's clients.
+        self.oracles.values_mut().for_each(|oracle| oracle.room(at, full));
+    }
+
+    fn submitted(&mut self, at: At, op: &Op) -> Verdict {
+        self.protocol.submitted(at, op)
+    }
+
+    fn performed(&mut self, at: At, op: &Op) -> Verdict {
+        self.protocol.performed(at, op);
+        Ok(())
+    }
+
+    fn left(&mut self, at: At, left: Left<'_>) -> Verdict {
+        self.protocol.left(at, left);
+        Ok(())
+    }
+
+    fn booted(&mut self, at: At) -> Verdict {
+        self.protocol.booted(at)
+    }
+
+    fn peer_up(&mut self, at: At, peer: Peer) {
+        self.protocol.peer_up(at, peer);
+    }
+
+    fn peer_sent(&mut self, at: At, chan: ChanId, bytes: &[u8]) -> Verdict {
+        let fresh = self.protocol.peer_sent(at, chan, bytes)?;
+        self.proposed(&fresh)
+    }
+
+    fn peer_heard(&mut self, at: At, chan: ChanId, bytes: &[u8]) -> Verdict {
+        self.protocol.peer_heard(at, chan, bytes)
+    }
+
+    fn peer_down(&mut self, at: At, chan: ChanId) {
+        self.protocol.peer_down(at, chan);
+    }
+
+    fn turned(&mut self, at: At, server: &Server) -> Verdict {
+        if !serves(server) {
+            return Ok(());
+        }
+        let (zxid, digest) = (server.zxid_applied().0, server.tree_digest());
+        self.protocol.shows(at.sid, zxid, digest)?;
+        self.spread()?;
+        let txn = self.protocol.history.txn(zxid);
+        self.oracle(at.sid).shows(at.sid, txn, digest)
+    }
+}

@@ -1,0 +1,135 @@
+//! Random runs of ensembles: `ZOETROPE_SEEDS=1000` runs that many, `ZOETROPE_SEED=42` one.
+
+use sim_tests::{Swarm, judge_ensemble_seed, judge_scenario, run_seeds};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use zoetrope_io_sim::{Fault, Mistake, Scenario, Step, swarm, swarm_ensemble};
+
+/// Seeds whose figures are looked at as a whole.
+const MANY: usize = 20;
+
+#[test]
+fn every_ensemble_keeps_every_promise() {
+    let run = |seed| judge_ensemble_seed(seed, Mistake::None);
+    let results = run_seeds(Swarm { test: "ensemble", run, seeds: 60 });
+    let failed = results.failures.len();
+    assert!(failed == 0, "{failed} of {} seeds break a promise", results.seeds);
+    if results.seeds >= MANY {
+        assert!(results.median(|r| r.figures.requests) >= 500);
+        assert!(results.median(|r| r.figures.faults) >= 3);
+        assert!(results.median(|r| r.figures.unsynced_crashes) >= 1);
+        assert!(results.median(|r| r.figures.forced_changes) >= 1);
+    }
+}
+
+#[test]
+fn a_seed_tells_the_same_story_twice() {
+    for seed in 0..3 {
+        let trace = || judge_ensemble_seed(seed, Mistake::None).trace;
+        assert_eq!(trace(), trace(), "seed {seed}");
+    }
+}
+
+fn kind_of(fault: &Fault) -> String {
+    let text = format!("{fault:?}");
+    text.split([' ', '(']).next().unwrap_or_default().to_owned()
+}
+
+fn faults(scenario: &Scenario) -> Vec<String> {
+    let kind = |step: &Step| match step {
+        Step::Fault(fault) | Step::FaultAt { fault, .. } => Some(kind_of(fault)),
+        Step::CrashAfter { op, .. } => Some(format!("CrashAfter {op}")),
+        _ => None,
+    };
+    scenario.steps.iter().filter_map(kind).collect()
+}
+
+/// What the seeds are made of.
+#[test]
+fn the_swarm_holds_every_size_and_every_fault() {
+    let scenarios: Vec<Scenario> = (0..600).map(swarm_ensemble).collect();
+    let mut sizes: BTreeMap<(u32, u32, bool), u32> = BTreeMap::new();
+    let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
+    for scenario in &scenarios {
+        let peers = scenario.peers.expect("it is an ensemble");
+        let size = (peers, scenario.observers, !scenario.groups.is_empty());
+        *sizes.entry(size).or_default() += 1;
+        faults(scenario).into_iter().for_each(|kind| *kinds.entry(kind).or_default() += 1);
+        assert!(faults(scenario).len() >= 3, "seed {}", scenario.seed);
+        assert_eq!(Scenario::parse(&scenario.to_text()).as_ref(), Ok(scenario));
+    }
+    println!("voters, observers, groups: {sizes:?}\nfaults: {kinds:?}");
+    let of_size = |size| sizes.iter().filter(|((p, ..), _)| *p == size).map(|(_, n)| n).sum();
+    let (three, five, seven): (u32, u32, u32) = (of_size(3), of_size(5), of_size(7));
+    assert!(three > five && five > seven && seven > 0);
+    assert!(sizes.keys().any(|(_, observers, _)| *observers > 0));
+    assert!(sizes.keys().any(|(.., groups)| *groups));
+    for kind in [
+        "Crash",
+        "Kill",
+        "Stall",
+        "WallJump",
+        "Drift",
+        "DiskFull",
+        "DiskStall",
+        "FsyncError",
+        "ReadError",
+        "Snapshot",
+        "RestartAll",
+        "RollingRestart",
+        "Wipe",
+        "Partition",
+        "Isolate",
+        "OneWay",
+        "Clog",
+        "SlowLink",
+        "Churn",
+        "HalfOpen",
+        "StaleVotes",
+        "Corrupt",
+    ] {
+        assert!(kinds.contains_key(kind), "no {kind} in 600 seeds");
+    }
+}
+
+/// The judges of an ensemble must agree with one server, whether it elects itself or stands alone.
+#[test]
+fn an_ensemble_of_one_keeps_every_promise() {
+    let run = |seed| {
+        let scenario = Scenario { peers: Some(1), ..swarm(seed) };
+        judge_scenario(&scenario, Mistake::None)
+    };
+    let results = run_seeds(Swarm { test: "ensemble", run, seeds: 12 });
+    assert!(results.failures.is_empty(), "{:?}", results.failures);
+}
+
+#[test]
+fn mistakes_of_a_driver_are_found_by_the_judges_of_an_ensemble() {
+    for mistake in [
+        Mistake::NoFsyncWait,
+        Mistake::NoDirectoryFsync,
+        Mistake::ReplyBeforeEvent,
+        Mistake::RepliesOutOfOrder,
+    ] {
+        let found = (0..200).find(|seed| {
+            let scenario = Scenario { peers: Some(1), ..swarm(*seed) };
+            let run = catch_unwind(AssertUnwindSafe(|| judge_scenario(&scenario, mistake)));
+            run.map_or(true, |report| report.violation.is_some())
+        });
+        println!("{mistake:?}: {found:?} seeds passed before it was found");
+        assert!(found.is_some(), "{mistake:?} was not found");
+    }
+}
+
+#[test]
+fn mistakes_of_a_driver_are_found_in_ensembles() {
+    for mistake in [Mistake::NoFsyncWait, Mistake::NoEpochWait, Mistake::RepliesOutOfOrder] {
+        let run = |seed: u64| {
+            let run = catch_unwind(AssertUnwindSafe(|| judge_ensemble_seed(seed, mistake)));
+            run.map_or(Some("a panic".to_owned()), |report| report.violation)
+        };
+        let found = (0..30).find_map(|seed| run(seed).map(|violation| (seed, violation)));
+        println!("{mistake:?}: {found:?}");
+        assert!(found.is_some(), "{mistake:?} was not found");
+    }
+}
