@@ -83,8 +83,8 @@ impl ThreadDisk {
         let log = thread(
             "zoetrope-log",
             Box::new(move |ops| {
-                LogDevice { dir: log_dir, epoch_dir, files: BTreeMap::new(), force_sync }
-                    .run(ops, &told);
+                let (files, epochs) = (BTreeMap::new(), [None; 2]);
+                LogDevice { dir: log_dir, epoch_dir, files, force_sync, epochs }.run(ops, &told);
             }),
         );
         let told = done.clone();
@@ -143,6 +143,8 @@ struct LogDevice {
     epoch_dir: PathBuf,
     files: BTreeMap<FileId, File>,
     force_sync: bool,
+    /// What `acceptedEpoch` and `currentEpoch` say, as far as it was written here.
+    epochs: [Option<u32>; 2],
 }
 
 impl LogDevice {
@@ -259,17 +261,22 @@ impl LogDevice {
         if self.force_sync { File::open(dir)?.sync_all() } else { Ok(()) }
     }
 
-    fn put_epochs(&self, accepted: u32, current: u32) -> io::Result<()> {
-        for (name, epoch) in [("acceptedEpoch", accepted), ("currentEpoch", current)] {
+    /// Writes those of the two files that change. An election waits for this, so nothing is synced that need not be.
+    fn put_epochs(&mut self, accepted: u32, current: u32) -> io::Result<()> {
+        let names = ["acceptedEpoch", "currentEpoch"];
+        for (n, epoch) in [accepted, current].into_iter().enumerate() {
+            if self.epochs[n] == Some(epoch) {
+                continue;
+            }
             let (tmp, path) =
-                (self.epoch_dir.join(format!("{name}.tmp")), self.epoch_dir.join(name));
+                (self.epoch_dir.join(format!("{}.tmp", names[n])), self.epoch_dir.join(names[n]));
             let mut file = File::create(&tmp)?;
             write!(file, "{epoch}")?;
             file.sync_all()?;
             fs::rename(&tmp, &path)?;
-            File::open(&self.epoch_dir)?.sync_all()?;
+            self.epochs[n] = Some(epoch);
         }
-        Ok(())
+        File::open(&self.epoch_dir)?.sync_all()
     }
 }
 
