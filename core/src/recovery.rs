@@ -4,9 +4,7 @@
 use crate::config::Config;
 use crate::effect::{FileId, FilePlace, Milestone};
 use crate::ids::{SessionId, Zxid};
-use crate::journal::{
-    FILE_HEADER_LEN, Record, Scanner, Verdict, log_zxid, logs_to_replay, snapshot_candidates,
-};
+use crate::journal::{Record, Scanner, Verdict, log_zxid, logs_to_replay, snapshot_candidates};
 use crate::server::Listing;
 use crate::snapshot::{Flaw, Item, Next, SnapshotReader};
 use crate::tree::{DataTree, DigestLog};
@@ -380,12 +378,9 @@ impl Recovery {
         let Stage::Logs { left, .. } = &self.stage else { return };
         let later = left.iter().rev().map(|at| FileId(*at as u32));
         self.state.discard.extend(later);
-        if at <= FILE_HEADER_LEN as u64 {
-            self.state.discard.push(file);
-        } else {
-            self.state.cut = Some((file, at));
-            self.state.logs.push(file);
-        }
+        // Even where nothing is left in it, it stays: that it is cut is known when it is synced.
+        self.state.cut = Some((file, at));
+        self.state.logs.push(file);
         self.finish();
     }
 

@@ -128,7 +128,9 @@ impl Looking {
         ensemble: &Ensemble,
         now: Instant,
     ) -> Outcome {
-        if !ensemble.is_voter(from) || !ensemble.is_voter(n.leader) {
+        // No ensemble has elected that often.
+        let absurd = n.round > i64::MAX / 2;
+        if !ensemble.is_voter(from) || !ensemble.is_voter(n.leader) || absurd {
             return Outcome::default();
         }
         let mut outcome = Outcome::default();

@@ -33,7 +33,7 @@ pub(super) enum Waiting {
     /// Nothing of this session goes on before that zxid is applied.
     Barrier { upto: Zxid },
     /// Nothing goes on before the leader has answered the session's `sync`.
-    Sync { done: bool },
+    Sync,
     /// An answer that only waits for its turn.
     Answer { xid: Xid, err: i32, zxid: Option<Zxid>, then_close: Option<DropReason> },
 }

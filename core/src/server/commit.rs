@@ -158,7 +158,7 @@ impl Server {
             Role::Alone => Some(last.next()),
             Role::Leading(leader) if leader.is_established() => {
                 let first = Zxid::of_epoch(leader.epoch).next();
-                if last.counter() == u32::MAX && last >= first {
+                if last.counter() >= u32::MAX - 1 && last >= first {
                     self.counter_used_up = true;
                     return None;
                 }
@@ -228,7 +228,12 @@ impl Server {
                 now == digest || !leads,
                 "{zxid}: tree digest {now:x}, but the log says {digest:x}"
             );
-            if now != digest {
+            if now != digest && self.tree.has_non_ascii() {
+                // Java's digest of such a path depends on its locale (storage §2.8).
+                self.figures.digest_mismatches += 1;
+                self.digest_from = Zxid(i64::MAX - 1);
+                self.report(Milestone::DigestMismatch { zxid });
+            } else if now != digest {
                 return self.halt(format!(
                     "the tree of this server differs from its leader's: after {zxid} its digest is {now:x}, the \
                      leader's {digest:x}. Nothing more is served from it. Move the data directory aside and start \
@@ -236,8 +241,7 @@ impl Server {
                 ));
             }
         }
-        // On a learner, the one who asked is known by the session and its own number for the request.
-        let conn = self.tracker.get(header.session).and_then(|tracked| tracked.conn);
+        let origin = origin.or_else(|| self.take_asker(&header));
         self.zxid_applied = zxid;
         self.figures.committed += 1;
         self.outstanding.forget(zxid);
@@ -252,12 +256,11 @@ impl Server {
                 self.report(Milestone::SessionOpened { session, timeout_ms });
             }
             Txn::CloseSession { .. } => {
-                let origin = origin.or_else(|| conn.filter(|id| self.awaits(*id, &header)));
                 self.on_session_closed(header.session, header.cxid, origin);
             }
             _ => {}
         }
-        if let Some(id) = origin.or_else(|| conn.filter(|id| self.awaits(*id, &header))) {
+        if let Some(id) = origin {
             self.reply_to_write(id, &header, &txn, &outcome);
         }
         while let Some((_, id)) = self.barriers.pop_front_if(|(upto, _)| *upto <= zxid) {
@@ -265,14 +268,19 @@ impl Server {
         }
     }
 
-    /// Does the first write that this connection has forwarded ask for this txn?
-    fn awaits(&self, id: ConnId, header: &TxnHeader) -> bool {
-        let first = self.clients.conns.get(&id).and_then(|conn| {
-            conn.queue.iter().find(|waiting| {
-                matches!(waiting, Waiting::Write { zxid: Zxid::ZERO, done: None, .. })
-            })
-        });
-        matches!(first, Some(Waiting::Write { xid, .. }) if *xid == header.cxid)
+    /// The connection whose forwarded write became this txn. A leader makes one txn of each, in the order they came to it.
+    fn take_asker(&mut self, header: &TxnHeader) -> Option<ConnId> {
+        let learner = self.learner_mut()?;
+        let (session, xid, _) = learner.forwarded.front()?;
+        if (*session, *xid) != (header.session, header.cxid) {
+            return None;
+        }
+        learner.forwarded.pop_front().map(|(.., conn)| conn)
+    }
+
+    /// Was the txn proposed last the end of a session?
+    pub(super) fn closes_last(&self) -> bool {
+        self.proposals.back().is_some_and(|last| matches!(last.txn, Txn::CloseSession { .. }))
     }
 
     fn on_session_closed(&mut self, session: SessionId, cxid: Xid, origin: Option<ConnId>) {
@@ -294,10 +302,16 @@ impl Server {
             return;
         }
         if let Txn::CreateSession { timeout_ms } = txn {
-            assert!(conn.state == ConnState::Opening, "{id} was opening {}", header.session);
+            if conn.state != ConnState::Opening || conn.session != header.session {
+                return;
+            }
             self.clients.dequeue(id);
             self.welcome(id, header.session, *timeout_ms);
             return;
+        }
+        if matches!(txn, Txn::Error { code } if *code == ErrorCode::SessionMoved.number()) {
+            // Its client has gone to another server: this connection is of no use to it (client protocol §1.7).
+            return self.drop_conn(id, DropReason::Replaced);
         }
         let zxid = header.zxid;
         let is_it = |waiting: &Waiting| match waiting {
@@ -330,9 +344,8 @@ impl Server {
             let Some(conn) = self.clients.conns.get_mut(&id) else { return };
             let over_budget = conn.unsent() > self.config.limits.output_budget;
             let may_go = match conn.queue.front() {
-                None | Some(Waiting::Write { done: None, .. }) => false,
+                None | Some(Waiting::Write { done: None, .. } | Waiting::Sync) => false,
                 Some(Waiting::Barrier { upto }) => *upto <= self.zxid_applied,
-                Some(Waiting::Sync { done }) => *done,
                 // A client that does not read its answers gets no more of them; `Sent` brings us back here.
                 Some(Waiting::Read { .. }) => !over_budget,
                 Some(Waiting::Write { .. } | Waiting::Answer { .. }) => true,
@@ -342,7 +355,7 @@ impl Server {
             }
             let Some(waiting) = self.clients.dequeue(id) else { return };
             match waiting {
-                Waiting::Barrier { .. } | Waiting::Sync { .. } => {}
+                Waiting::Barrier { .. } | Waiting::Sync => {}
                 Waiting::Read { frame, identities, since } => {
                     self.execute_read(id, since, &frame, identities);
                 }

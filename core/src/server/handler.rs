@@ -49,6 +49,8 @@ pub(super) struct LearnerHandler {
     pub(super) stage: HandlerStage,
     /// Every txn up to this one was sent to it.
     pub(super) cursor: Zxid,
+    /// Where it was when it was level: what came before needs no acknowledgement.
+    level_at: Zxid,
     /// It was told of every commit up to this one; never above `cursor`.
     told: Zxid,
     pub(super) heard_at: Instant,
@@ -56,6 +58,8 @@ pub(super) struct LearnerHandler {
     syncs: VecDeque<Zxid>,
     snapshot: Option<SnapshotWriter>,
     log: Option<LogReading>,
+    /// A proposal it has not acknowledged, and since when that is waited for.
+    unacked: Option<(Zxid, Instant)>,
 }
 
 impl LearnerHandler {
@@ -66,12 +70,32 @@ impl LearnerHandler {
             voter,
             stage: HandlerStage::Greeted,
             cursor: Zxid::ZERO,
+            level_at: Zxid::ZERO,
             told: Zxid::ZERO,
             heard_at: now,
             syncs: VecDeque::new(),
             snapshot: None,
             log: None,
+            unacked: None,
         }
+    }
+
+    /// Is it being sent what it lacks?
+    pub(super) fn is_being_fed(&self) -> bool {
+        matches!(self.stage, HandlerStage::Snapshot | HandlerStage::Log | HandlerStage::Memory)
+    }
+
+    /// Has it left a proposal unacknowledged for so long, though it lives? Its disk may stand still.
+    pub(super) fn is_stuck(&mut self, acked: Option<Zxid>, now: Instant, limit_us: u64) -> bool {
+        if self.stage != HandlerStage::Serving || !self.voter {
+            return false;
+        }
+        let acked = acked.unwrap_or(Zxid::ZERO);
+        self.unacked = self.unacked.filter(|(zxid, _)| *zxid > acked);
+        if self.unacked.is_none() && self.cursor > acked.max(self.level_at) {
+            self.unacked = Some((self.cursor, now));
+        }
+        self.unacked.is_some_and(|(_, since)| now.since(since) > limit_us)
     }
 
     pub(super) fn has_new_leader(&self) -> bool {
@@ -100,6 +124,8 @@ const LEARNER_BUDGET: u64 = 4 << 20;
 const SLICE: usize = 256 << 10;
 /// Bytes of the log that are read at once.
 const CHUNK: u32 = 1 << 20;
+/// Log files that are read for a learner; whoever lacks more is better off with the tree.
+const LOGS_MAX: usize = 3;
 /// Bytes of txns that are sent to a learner in one turn.
 const TURN_MAX: usize = 1 << 20;
 
@@ -177,6 +203,9 @@ impl Server {
         }
         let files = logs_to_replay(&places, from.next());
         let files: VecDeque<FileId> = files.into_iter().map(|(at, _)| FileId(at as u32)).collect();
+        if wanted.is_some() && files.len() > LOGS_MAX {
+            return self.send_snapshot(chan);
+        }
         let scanner = Box::new(Scanner::new(self.config.record_max(), Zxid::ZERO));
         let reading = LogReading { files, at: 0, asked: false, scanner, wanted };
         let Some(handler) = self.handler_mut(chan) else { return };
@@ -188,6 +217,7 @@ impl Server {
     pub(super) fn send_up_to_date(&mut self, chan: ChanId) {
         let Some(handler) = self.handler_mut(chan) else { return };
         handler.stage = HandlerStage::Serving;
+        handler.level_at = handler.cursor;
         let sid = handler.sid;
         if let Some(peers) = &mut self.peers {
             peers.send(chan, PacketKind::UpToDate, Zxid(-1), None);

@@ -157,6 +157,9 @@ impl Server {
             true => {
                 let body = timeout_ms.to_be_bytes();
                 self.forward(session, Xid(0), OpCode::CreateSession, &body, None);
+                if let Some(learner) = self.learner_mut() {
+                    learner.forwarded.push_back((session, Xid(0), id));
+                }
                 Ok(Zxid::ZERO)
             }
             false => self.propose(&Wish {
@@ -240,7 +243,9 @@ impl Server {
         if !valid {
             return self.refuse_session(id, session, read_only, Refusal::Unknown);
         }
-        if self.tracker.get(session).is_none() {
+        if self.tracker.get(session).is_none_or(|tracked| tracked.closing) {
+            // A close that went through this server and came too late for the leader closes nothing.
+            self.tracker.remove(session);
             self.tracker.add(session, timeout_ms, self.listening());
         }
         self.take_session(id, session, read_only, timeout_ms);
@@ -360,7 +365,7 @@ impl Server {
             if let Some(learner) = self.learner_mut() {
                 learner.syncs.push_back(id);
             }
-            self.clients.enqueue(id, Waiting::Sync { done: false });
+            self.clients.enqueue(id, Waiting::Sync);
         } else if sync_waits {
             self.wait_for_proposals(id);
         }
@@ -401,7 +406,7 @@ impl Server {
         let origin = Origin::Client(id);
         match self.propose(&Wish { origin, session, cxid: xid, claim, work }) {
             Ok(zxid) => {
-                if op == OpCode::CloseSession {
+                if op == OpCode::CloseSession && self.closes_last() {
                     self.tracker.start_closing(session);
                 }
                 self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None });
@@ -428,6 +433,9 @@ impl Server {
             self.tracker.start_closing(session);
         }
         self.forward(session, xid, op, body, Some(id));
+        if let Some(learner) = self.learner_mut() {
+            learner.forwarded.push_back((session, xid, id));
+        }
         let zxid = Zxid::ZERO;
         self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None });
         Taken::Yes
@@ -452,12 +460,16 @@ impl Server {
         }
     }
 
-    /// The leader has answered a `sync`: everything committed before it is applied here.
+    /// The leader has answered a `sync`: everything committed before it is known here.
     pub(super) fn finish_sync(&mut self, id: ConnId) {
+        let (committed, applied) = (self.committed, self.zxid_applied);
         let Some(conn) = self.clients.conns.get_mut(&id) else { return };
-        let waits = |waiting: &&mut Waiting| matches!(waiting, Waiting::Sync { done: false });
-        if let Some(waiting) = conn.queue.iter_mut().find(waits) {
-            *waiting = Waiting::Sync { done: true };
+        let waits = |waiting: &&mut Waiting| matches!(waiting, Waiting::Sync);
+        let Some(waiting) = conn.queue.iter_mut().find(waits) else { return };
+        // What is committed may still be on its way to our disk.
+        *waiting = Waiting::Barrier { upto: committed };
+        if committed > applied {
+            self.barriers.push_back((committed, id));
         }
         self.pump(id);
     }
@@ -511,7 +523,9 @@ impl Server {
                 }
                 self.tracker.move_to_home(session, Home::At(chan));
             }
-            (Some(OpCode::CloseSession), _) if open => self.tracker.start_closing(session),
+            (Some(OpCode::CloseSession), _) if self.closes_last() => {
+                self.tracker.start_closing(session);
+            }
             _ => {}
         }
         Done::Yes

@@ -340,6 +340,8 @@ impl Journal {
     fn close_span(&mut self) {
         if let Some((file, at, start)) = self.open.take() {
             let bytes = Span { start, len: self.buf.len() - start };
+            let end = self.current.as_ref().map_or(at, |segment| segment.at);
+            assert!(end == at + bytes.len as u64, "something else stands between the records");
             self.ops.push(Effect::Append { file, at, bytes });
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Server;
 use super::handler::{HandlerStage, LearnerHandler};
+use super::learn::offered_epoch;
 use super::peers::{Done, PeerFault};
 use super::roles::{Epochs, Role};
 use crate::ids::{ChanId, Epoch, SessionId, Sid, Zxid};
@@ -50,6 +51,7 @@ pub(super) struct Leader {
     pub(super) progress_at: Instant,
     ping_at: Instant,
     judge_at: Instant,
+    established_at: Instant,
 }
 
 impl Leader {
@@ -67,6 +69,7 @@ impl Leader {
             progress_at: now,
             ping_at: now,
             judge_at: now,
+            established_at: now,
         }
     }
 
@@ -155,10 +158,14 @@ impl Server {
     fn establish(&mut self) {
         self.committed = self.zxid_proposed;
         self.apply_committed();
+        if self.halted.is_some() {
+            return;
+        }
         assert!(self.proposals.is_empty(), "something of the history is not durable");
-        let (zxid, me) = (self.zxid_proposed, self.config.sid);
+        let (zxid, me, now) = (self.zxid_proposed, self.config.sid, self.now.mono);
         let Some(leader) = self.leader_mut() else { return };
         leader.stage = Stage::Serving;
+        leader.established_at = now;
         leader.acks.note(me, zxid);
         let epoch = leader.epoch;
         self.vote_for_epoch(epoch);
@@ -215,11 +222,8 @@ impl Server {
         chan: ChanId,
         packet: &Packet<'_>,
     ) -> Result<Done, PeerFault> {
-        let now = self.now.mono;
-        let Some(leader) = self.leader_mut() else { return Ok(Done::NotYet) };
-        if let Some(handler) = leader.learners.get_mut(&chan) {
-            handler.heard_at = now;
-        } else {
+        let Some(leader) = self.leader() else { return Ok(Done::NotYet) };
+        if !leader.learners.contains_key(&chan) {
             return self.on_greeting(chan, packet);
         }
         match packet.kind {
@@ -256,7 +260,10 @@ impl Server {
             other => return Err(PeerFault(format!("its first packet is {other:?}"))),
         };
         let info = LearnerInfo::decode(packet.data.unwrap_or_default())?;
-        let accepted = packet.zxid.epoch();
+        let accepted = offered_epoch(packet.zxid)?;
+        if info.sid == self.config.sid {
+            return Err(PeerFault("it says that it is this server".into()));
+        }
         let Some(peers) = &mut self.peers else { return Ok(Done::Yes) };
         if info.config_version > peers.ensemble.version {
             return Err(PeerFault(format!(
@@ -411,7 +418,7 @@ impl Server {
         let now = self.now.mono;
         let Some(leader) = self.leader_mut() else { return };
         if let Some(handler) = leader.learners.get_mut(&chan)
-            && handler.stage != HandlerStage::Serving
+            && handler.is_being_fed()
         {
             handler.heard_at = now;
             leader.progress_at = now;
@@ -451,7 +458,11 @@ impl Server {
                 self.committed = self.committed.max(zxid);
             }
             self.apply_committed();
+            if self.counter_used_up && self.proposals.is_empty() {
+                return self.rest("the counter of this epoch is used up: the next epoch follows");
+            }
         }
+        self.work_off_held();
         self.feed_learners();
     }
 
@@ -464,7 +475,12 @@ impl Server {
         let zxid = self.zxid_proposed;
         let Some(leader) = self.leader_mut() else { return };
         let mut silent = Vec::new();
-        for (chan, handler) in &leader.learners {
+        let acks = leader.acks.clone();
+        for (chan, handler) in &mut leader.learners {
+            if handler.is_stuck(acks.of(handler.sid), now, sync_us) {
+                silent.push((*chan, sync_us / 1000));
+                continue;
+            }
             let serving = handler.stage == HandlerStage::Serving;
             let limit_us = if serving { sync_us } else { init_us };
             if now.since(handler.heard_at) > limit_us {
@@ -485,7 +501,8 @@ impl Server {
             }
         }
         for (chan, limit_ms) in silent {
-            let fault = PeerFault(format!("it was silent for more than {limit_ms} ms"));
+            let what = "it said, or made durable, nothing for more than";
+            let fault = PeerFault(format!("{what} {limit_ms} ms"));
             self.give_up(chan, &fault);
         }
         self.judge_leadership(init_us, sync_us);
@@ -494,8 +511,9 @@ impl Server {
     /// A leader that cannot commit must not go on leading.
     fn judge_leadership(&mut self, init_us: u64, sync_us: u64) {
         let (now, tick_ms, me) = (self.now.mono, u64::from(self.config.tick_ms), self.config.sid);
-        let full_for = self.full_since.map(|since| now.since(since));
+        let full_since = self.full_since;
         let Some(leader) = self.leader_mut() else { return };
+        let full_for = full_since.map(|since| now.since(since.max(leader.established_at)));
         if !leader.is_established() {
             if now.since(leader.progress_at) > init_us {
                 self.rest("no quorum of servers came to be led within initLimit");
@@ -509,10 +527,7 @@ impl Server {
         let mut present: BTreeSet<Sid> = leader.learners.values().map(|h| h.sid).collect();
         present.insert(me);
         let alone = present.len() == 1;
-        let used_up = self.counter_used_up;
-        if used_up {
-            self.rest("the counter of this epoch is used up");
-        } else if !self.quorum_of(&present) {
+        if !self.quorum_of(&present) {
             self.rest("too few servers are left to lead");
         } else if full_for.is_some_and(|us| us > sync_us) && !alone {
             self.rest("the disk is full: another server may have room");

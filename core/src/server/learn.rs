@@ -6,9 +6,10 @@ use super::commit::Proposal;
 use super::journal::Room;
 use super::peers::{Done, PeerFault};
 use super::roles::Role;
-use crate::effect::{Effect, Milestone, Timer};
-use crate::ids::{ChanId, ConnId, Epoch, SessionId, Sid, Zxid};
+use crate::effect::{Effect, FileId, FilePlace, Milestone, Timer};
+use crate::ids::{ChanId, ConnId, Epoch, SessionId, Sid, Xid, Zxid};
 use crate::input::Link;
+use crate::journal::{log_zxid, snapshot_zxid};
 use crate::recovery::Image;
 use crate::snapshot::{Next, SnapshotReader};
 use crate::time::Instant;
@@ -65,13 +66,15 @@ pub(super) struct Learner {
     pub(super) chan: Option<ChanId>,
     pub(super) stage: LearnerStage,
     began_at: Instant,
-    heard_at: Instant,
+    pub(super) heard_at: Instant,
     /// The epoch the leader has offered.
     epoch: Epoch,
     /// Committed, if this leadership is what it says it is: known only at UPTODATE.
     tentative: Zxid,
     /// Acknowledged up to here.
     acked: Zxid,
+    /// Writes that were forwarded, oldest first: the leader makes one txn of each, in this order.
+    pub(super) forwarded: VecDeque<(SessionId, Xid, ConnId)>,
     /// Connections whose `sync` was forwarded, oldest first.
     pub(super) syncs: VecDeque<ConnId>,
     /// Sessions the leader is asked about, oldest first.
@@ -97,6 +100,7 @@ impl Learner {
             epoch: Epoch(0),
             tentative: Zxid::ZERO,
             acked: Zxid::ZERO,
+            forwarded: VecDeque::new(),
             syncs: VecDeque::new(),
             asked: VecDeque::new(),
             touched: BTreeMap::new(),
@@ -109,6 +113,15 @@ impl Learner {
 
     pub(super) fn is_serving(&self) -> bool {
         matches!(self.stage, LearnerStage::Serving)
+    }
+}
+
+/// The epoch that the zxid of FOLLOWERINFO, OBSERVERINFO or LEADERINFO stands for. The highest ones name none: nothing
+/// could follow them.
+pub(super) fn offered_epoch(zxid: Zxid) -> Result<Epoch, PeerFault> {
+    match zxid.0 >> 32 {
+        epoch @ 0..0x7fff_ffff => Ok(Epoch(epoch as u32)),
+        epoch => Err(PeerFault(format!("it speaks of epoch {epoch}, which cannot be"))),
     }
 }
 
@@ -202,25 +215,20 @@ impl Server {
         }
     }
 
-    pub(super) fn on_leader_packet(
-        &mut self,
-        chan: ChanId,
-        packet: &Packet<'_>,
-    ) -> Result<Done, PeerFault> {
-        let now = self.now.mono;
-        let Some(learner) = self.learner_mut() else { return Ok(Done::Yes) };
-        learner.heard_at = now;
+    pub(super) fn on_leader_packet(&mut self, packet: &Packet<'_>) -> Result<Done, PeerFault> {
+        let Some(learner) = self.learner() else { return Ok(Done::Yes) };
         let unexpected = || {
             let kind = packet.kind;
             Err(PeerFault(format!("the leader sent {kind:?}, which cannot come now")))
         };
         match (&learner.stage, packet.kind) {
             (LearnerStage::AwaitLeaderInfo, PacketKind::LeaderInfo) => {
-                self.on_leader_info(packet.zxid.epoch())?;
+                let epoch = offered_epoch(packet.zxid)?;
+                self.on_leader_info(epoch)?;
             }
             (LearnerStage::AwaitPlan, PacketKind::Diff) => self.begin_sync(),
             (LearnerStage::AwaitPlan, PacketKind::Trunc) => self.on_trunc(packet.zxid)?,
-            (LearnerStage::AwaitPlan, PacketKind::Snap) => self.on_snap(chan, packet.zxid)?,
+            (LearnerStage::AwaitPlan, PacketKind::Snap) => self.on_snap(packet.zxid),
             (LearnerStage::AwaitLeaderInfo | LearnerStage::AwaitPlan, _) => return unexpected(),
             (
                 LearnerStage::Connecting { .. }
@@ -334,13 +342,12 @@ impl Server {
         }
     }
 
-    fn on_snap(&mut self, chan: ChanId, label: Zxid) -> Result<(), PeerFault> {
+    fn on_snap(&mut self, label: Zxid) {
         if label < self.zxid_proposed {
             // Records above the tree's label would come back from the log one day. They were never committed: they go
             // first, and then we ask again.
             self.leave("the leader's tree is older than what this server logged, which goes");
-            self.read_disk_again(Some(label));
-            return Ok(());
+            return self.read_disk_again(Some(label));
         }
         let seed = self.chance.draw();
         let tree = DataTree::without_nodes(seed, self.config.emulate_353_ttl);
@@ -349,14 +356,12 @@ impl Server {
         if let Some(learner) = self.learner_mut() {
             learner.stage = LearnerStage::Receiving(receiving);
         }
-        let _ = chan;
         // A second tree would need twice the memory, so the old one goes now. Until the new one is durable, the disk
         // alone says what this server holds.
         self.abandon_snapshot();
         self.tree = DataTree::new(0, self.config.emulate_353_ttl);
         self.proposals.clear();
         self.report(Milestone::SyncBegun { kind: PacketKind::Snap.number(), zxid: label });
-        Ok(())
     }
 
     pub(super) fn is_receiving_snapshot(&self, chan: ChanId) -> bool {
@@ -368,14 +373,8 @@ impl Server {
     }
 
     /// Bytes of the tree; how many of them belong to it.
-    pub(super) fn on_snapshot_bytes(
-        &mut self,
-        _chan: ChanId,
-        bytes: &[u8],
-    ) -> Result<usize, PeerFault> {
-        let now = self.now.mono;
+    pub(super) fn on_snapshot_bytes(&mut self, bytes: &[u8]) -> Result<usize, PeerFault> {
         let Some(learner) = self.learner_mut() else { return Ok(bytes.len()) };
-        learner.heard_at = now;
         let LearnerStage::Receiving(receiving) = &mut learner.stage else {
             return Ok(bytes.len());
         };
@@ -419,11 +418,28 @@ impl Server {
     }
 
     /// The leader's tree is durable under its name.
-    pub(super) fn on_tree_saved(&mut self) {
-        if let Some(learner) = self.learner_mut()
-            && matches!(learner.stage, LearnerStage::SavingTree)
-        {
+    pub(super) fn on_tree_saved(&mut self, label: Zxid) {
+        let applied = self.zxid_applied;
+        let saved = |learner: &Learner| {
+            matches!(learner.stage, LearnerStage::SavingTree) && label == applied
+        };
+        if let Some(learner) = self.learner_mut().filter(|learner| saved(learner)) {
             learner.stage = LearnerStage::Syncing;
+            self.discard_before(label);
+        }
+    }
+
+    /// Between what was here and the leader's tree there may be a hole, so nobody must ever fall back behind it.
+    fn discard_before(&mut self, label: Zxid) {
+        let older = |(number, place): (usize, &FilePlace)| {
+            let zxid = log_zxid(place).or_else(|| snapshot_zxid(place))?;
+            let file = FileId(number as u32);
+            (zxid < label && !self.gone.contains(&file)).then_some(file)
+        };
+        let older: Vec<FileId> = self.files.iter().enumerate().filter_map(older).collect();
+        for file in older {
+            self.gone.insert(file);
+            self.effects.push(Effect::Discard { file });
         }
     }
 
@@ -485,7 +501,8 @@ impl Server {
                 )));
             }
         }
-        self.history.push(zxid, payload.into(), self.committed);
+        let committed = self.learner().map_or(self.committed, |l| self.committed.max(l.tentative));
+        self.history.push(zxid, payload.into(), committed);
         Ok(true)
     }
 
@@ -619,8 +636,9 @@ impl Server {
         if learner.observer || durable <= learner.acked {
             return;
         }
-        let zxids: Vec<Zxid> = self.history.after(learner.acked).map(|(zxid, _)| zxid).collect();
-        for zxid in zxids.into_iter().take_while(|zxid| *zxid <= durable) {
+        let acked = self.history.after(learner.acked).map(|(zxid, _)| zxid);
+        let zxids: Vec<Zxid> = acked.take_while(|zxid| *zxid <= durable).collect();
+        for zxid in zxids {
             self.say(PacketKind::Ack, zxid, None);
             if let Some(learner) = self.learner_mut() {
                 learner.acked = zxid;

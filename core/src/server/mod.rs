@@ -42,7 +42,7 @@ use report::Figures;
 use roles::{Chosen, Epochs, Role};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
-use upkeep::{Chance, SnapshotJob};
+use upkeep::{Chance, SETTLING, SnapshotJob};
 
 /// What stands in the data directories when a server starts.
 #[derive(Clone, Default, Debug)]
@@ -67,7 +67,10 @@ pub struct Server {
     chance: Chance,
     /// Its files are being read. Without it, and not halted, the server serves.
     recovery: Option<Box<Recovery>>,
-    reading: bool,
+    /// What is being read for it.
+    reading: Option<(FileId, u64)>,
+    /// The disk is to be read again, up to that zxid if there is one, as soon as nothing is written to it any more.
+    reread: Option<Option<Zxid>>,
     /// What was recovered, until it is known to survive a loss of power.
     settling: Option<Box<Recovered>>,
     /// Files that have to be synced for that.
@@ -210,7 +213,8 @@ impl Server {
             now,
             stalled_us: 0,
             recovery: Some(Box::new(recovery)),
-            reading: false,
+            reading: None,
+            reread: None,
             settling: None,
             unsettled: 0,
             halted: None,
@@ -274,7 +278,7 @@ impl Server {
             Input::Sent { conn, upto } => self.on_sent(*conn, *upto),
             Input::Reserved { file, upto } => self.on_reserved(*file, *upto),
             Input::NoRoom { file } => self.on_no_room(*file),
-            Input::Durable { .. } if self.settling.is_some() => self.on_settled(),
+            Input::Durable { branch: SETTLING, .. } => self.on_settled(),
             Input::Durable { branch, upto } => {
                 self.journal.on_durable(*branch, *upto);
                 if matches!(self.role, Role::Alone) {
@@ -382,11 +386,12 @@ impl Server {
     }
 
     fn is_serving(&self) -> bool {
-        self.recovery.is_none()
-            && self.settling.is_none()
-            && self.halted.is_none()
-            && !self.draining
-            && self.served
+        !self.is_reading_disk() && self.halted.is_none() && !self.draining && self.served
+    }
+
+    /// Is what this server holds being found out?
+    fn is_reading_disk(&self) -> bool {
+        self.recovery.is_some() || self.settling.is_some() || self.reread.is_some()
     }
 
     /// Says why a link or a role is given up.
@@ -509,7 +514,7 @@ impl Server {
     /// What must be true after every turn.
     fn check_invariants(&self) {
         // While files are read, or a leader's tree comes in, nothing of this holds yet.
-        if self.recovery.is_some() || self.settling.is_some() || self.is_receiving_tree() {
+        if self.is_reading_disk() || self.is_receiving_tree() {
             return;
         }
         let last = self.proposals.back().map_or(self.zxid_applied, |last| last.header.zxid);

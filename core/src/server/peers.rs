@@ -46,6 +46,8 @@ pub(super) struct Peers {
     elections: BTreeMap<Sid, ChanId>,
     /// Have something to send.
     dirty: BTreeSet<ChanId>,
+    /// Given up in this turn, with what they are still to be told.
+    leaving: Vec<(ChanId, Vec<u8>)>,
     /// Have something in their inbox that could not be done yet.
     pub(super) held: BTreeSet<ChanId>,
 }
@@ -54,6 +56,16 @@ pub(super) struct Peers {
 const INBOX_MAX: usize = 1 << 20;
 /// Longest a quorum link may be up before it says who it is, ms.
 const GREETING_MS: u64 = 10_000;
+
+/// What came of the front of an inbox.
+enum Front {
+    /// That many bytes are done with.
+    Done(usize),
+    /// No whole packet yet.
+    Incomplete,
+    /// It, and all behind it, must wait.
+    Held,
+}
 
 /// Was a packet done, or must it and all behind it wait?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,6 +92,7 @@ impl Peers {
             links: BTreeMap::new(),
             elections: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            leaving: Vec::new(),
             held: BTreeSet::new(),
         }
     }
@@ -122,6 +135,14 @@ impl Peers {
             let span = Span { start: bytes.len(), len: link.out.len() };
             bytes.append(&mut link.out);
             effects.push(Effect::SendPeer { chan, bytes: span });
+        }
+        for (chan, mut out) in std::mem::take(&mut self.leaving) {
+            let span = Span { start: bytes.len(), len: out.len() };
+            if span.len > 0 {
+                bytes.append(&mut out);
+                effects.push(Effect::SendPeer { chan, bytes: span });
+            }
+            effects.push(Effect::Disconnect { chan });
         }
     }
 }
@@ -179,19 +200,12 @@ impl Server {
     /// Gives a link up; whoever used it has let go of it already.
     pub(super) fn drop_link(&mut self, chan: ChanId) {
         let Some(peers) = &mut self.peers else { return };
-        if peers.links.remove(&chan).is_some_and(|mut link| {
+        if let Some(link) = peers.links.remove(&chan) {
             // What was said last may say why.
-            let bytes = Span { start: self.journal.buf.len(), len: link.out.len() };
-            self.journal.buf.append(&mut link.out);
-            if bytes.len > 0 {
-                self.effects.push(Effect::SendPeer { chan, bytes });
-            }
-            true
-        }) {
+            peers.leaving.push((chan, link.out));
             peers.elections.retain(|_, at| *at != chan);
             peers.held.remove(&chan);
             peers.dirty.remove(&chan);
-            self.effects.push(Effect::Disconnect { chan });
         }
     }
 
@@ -203,8 +217,29 @@ impl Server {
             (Link::Election, None) => {}
             (Link::Quorum, _) => {
                 link.inbox.extend_from_slice(bytes);
+                self.hear_from(chan);
                 self.work_off(chan);
             }
+        }
+    }
+
+    /// Whoever sends something lives.
+    fn hear_from(&mut self, chan: ChanId) {
+        let now = self.now.mono;
+        match &mut self.role {
+            Role::Leading(leader) => {
+                if let Some(handler) = leader.learners.get_mut(&chan) {
+                    handler.heard_at = now;
+                }
+            }
+            Role::Following(learner) | Role::Observing(learner) if learner.is_on(chan) => {
+                learner.heard_at = now;
+            }
+            Role::Alone
+            | Role::Resting
+            | Role::Looking(_)
+            | Role::Following(_)
+            | Role::Observing(_) => {}
         }
     }
 
@@ -232,9 +267,10 @@ impl Server {
                 return;
             }
             match self.work_once(chan, &inbox[at..]) {
-                Ok(Some(len)) => at += len,
-                Ok(None) => {
-                    waits = at < inbox.len();
+                Ok(Front::Done(len)) => at += len,
+                Ok(Front::Incomplete) => break None,
+                Ok(Front::Held) => {
+                    waits = true;
                     break None;
                 }
                 Err(fault) => break Some(fault),
@@ -250,7 +286,8 @@ impl Server {
         let Some(peers) = &mut self.peers else { return };
         let Some(link) = peers.links.get_mut(&chan) else { return };
         link.inbox = if at == 0 { inbox } else { inbox[at..].to_vec() };
-        let full = link.inbox.len() > INBOX_MAX;
+        // What is not whole needs the bytes that are still to come.
+        let full = waits && link.inbox.len() > INBOX_MAX;
         if waits {
             peers.held.insert(chan)
         } else {
@@ -265,25 +302,27 @@ impl Server {
         }
     }
 
-    /// One packet, or a piece of a snapshot: how many bytes that was, or `None` when it must wait.
-    fn work_once(&mut self, chan: ChanId, bytes: &[u8]) -> Result<Option<usize>, PeerFault> {
+    /// One packet, or a piece of a snapshot.
+    fn work_once(&mut self, chan: ChanId, bytes: &[u8]) -> Result<Front, PeerFault> {
         if bytes.is_empty() {
-            return Ok(None);
+            return Ok(Front::Incomplete);
         }
         if self.is_receiving_snapshot(chan) {
-            return self.on_snapshot_bytes(chan, bytes).map(Some);
+            return self.on_snapshot_bytes(bytes).map(Front::Done);
         }
         let max = self.config.record_max() as usize;
-        let Some((packet, len)) = decode_packet(bytes, max)? else { return Ok(None) };
-        let done = self.on_packet(chan, &packet)?;
-        Ok((done == Done::Yes).then_some(len))
+        let Some((packet, len)) = decode_packet(bytes, max)? else { return Ok(Front::Incomplete) };
+        Ok(match self.on_packet(chan, &packet)? {
+            Done::Yes => Front::Done(len),
+            Done::NotYet => Front::Held,
+        })
     }
 
     fn on_packet(&mut self, chan: ChanId, packet: &Packet<'_>) -> Result<Done, PeerFault> {
         match &self.role {
             Role::Leading(_) => self.on_learner_packet(chan, packet),
             Role::Following(learner) | Role::Observing(learner) if learner.is_on(chan) => {
-                self.on_leader_packet(chan, packet)
+                self.on_leader_packet(packet)
             }
             // Whoever elected us may come before we know that we are elected.
             Role::Resting | Role::Looking(_) => Ok(Done::NotYet),

@@ -59,7 +59,7 @@ impl Server {
 
     /// What the server does.
     pub fn phase(&self) -> Phase {
-        let reading = self.recovery.is_some() || self.settling.is_some();
+        let reading = self.is_reading_disk();
         match (&self.halted, &self.role) {
             (Some(_), _) => Phase::Halted,
             (None, _) if reading && !self.started => Phase::Recovering,

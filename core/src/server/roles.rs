@@ -127,8 +127,7 @@ impl Server {
 
     /// A vote is a promise about what is on disk (§14, E9).
     fn look_when_durable(&mut self) {
-        let settled = self.recovery.is_none() && self.settling.is_none();
-        if !settled || !self.journal.is_quiet() || !self.epochs.are_durable() {
+        if self.is_reading_disk() || !self.journal.is_quiet() || !self.epochs.are_durable() {
             return;
         }
         let Some(peers) = &self.peers else { return };
@@ -259,6 +258,7 @@ impl Server {
         let me = peers.me;
         let observes = !peers.ensemble.is_voter(me);
         self.round = elected.round;
+        self.counter_used_up = false;
         self.chosen = Some(Chosen { vote: elected.vote, round: elected.round });
         let leader = elected.vote.leader;
         if leader == me {

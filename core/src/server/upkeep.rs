@@ -49,6 +49,8 @@ pub(super) struct SnapshotJob {
     label: Zxid,
     at: u64,
     started: Instant,
+    /// Its name, once it has one.
+    file: Option<FileId>,
     stage: Stage,
 }
 
@@ -78,6 +80,12 @@ const SPARE: &str = "zoetrope-spare.";
 impl Server {
     /// Asks for the next bytes that recovery wants, or takes what it came to.
     pub(super) fn drive_recovery(&mut self) {
+        // A snapshot that is still on its way to its name belongs to what is there.
+        if self.snapshot.is_none()
+            && let Some(ceiling) = self.reread.take()
+        {
+            self.begin_reading(ceiling);
+        }
         let Some(recovery) = &mut self.recovery else { return };
         for milestone in recovery.take_milestones() {
             self.effects.push(Effect::Report(milestone));
@@ -91,9 +99,9 @@ impl Server {
                 self.recovery = None;
                 self.halt(corruption.to_string());
             }
-            None if !self.reading => {
+            None if self.reading.is_none() => {
                 if let Some((file, at, len)) = recovery.next_read() {
-                    self.reading = true;
+                    self.reading = Some((file, at));
                     self.effects.push(Effect::Read { file, at, len });
                 }
             }
@@ -103,8 +111,8 @@ impl Server {
 
     pub(super) fn on_read_done(&mut self, file: FileId, at: u64, bytes: &[u8]) {
         match &mut self.recovery {
-            Some(recovery) if self.reading => {
-                self.reading = false;
+            Some(recovery) if self.reading == Some((file, at)) => {
+                self.reading = None;
                 recovery.on_read(bytes);
             }
             _ => self.on_log_read(file, at, Some(bytes)),
@@ -113,8 +121,8 @@ impl Server {
 
     pub(super) fn on_read_failed(&mut self, file: FileId, at: u64, error: &str) {
         match &mut self.recovery {
-            Some(recovery) if self.reading => {
-                self.reading = false;
+            Some(recovery) if self.reading == Some((file, at)) => {
+                self.reading = None;
                 recovery.on_read_failed(error);
             }
             _ => self.on_log_read(file, at, None),
@@ -128,6 +136,15 @@ impl Server {
         self.abandon_snapshot();
         self.journal.close();
         self.proposals.clear();
+        // Whoever has to cut something off does it, whatever else is asked for meanwhile.
+        let before = self.reread.flatten();
+        self.reread = Some(match (before, ceiling) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        });
+    }
+
+    fn begin_reading(&mut self, ceiling: Option<Zxid>) {
         let mut places = self.files.clone();
         for gone in &self.gone {
             places[gone.0 as usize].name.clear();
@@ -139,7 +156,7 @@ impl Server {
         let seed = self.chance.draw();
         let recovery = Recovery::new(&listing, &self.config, seed, ceiling);
         self.recovery = Some(Box::new(recovery));
-        self.reading = false;
+        self.reading = None;
     }
 
     /// Stops for good.
@@ -177,7 +194,7 @@ impl Server {
             self.effects.push(Effect::FsyncDir);
         }
         for file in &recovered.logs {
-            self.effects.push(Effect::Fsync { file: *file, branch: 0, upto: 0 });
+            self.effects.push(Effect::Fsync { file: *file, branch: SETTLING, upto: 0 });
         }
         self.unsettled = recovered.logs.len();
         self.settling = Some(recovered);
@@ -220,14 +237,20 @@ impl Server {
         if self.peers.is_some() && epoch > self.epochs.current {
             self.put_epochs(self.epochs.accepted.max(epoch), epoch);
         }
-        match self.started {
-            true => self.on_disk_read_again(),
-            false => self.start(was_empty),
+        if !self.started {
+            self.start();
         }
+        if self.peers.is_some() && was_empty {
+            // Logs without a snapshot are a broken directory, so the empty tree is written down before anything is
+            // logged. It holds nothing that could be cut off.
+            self.snapshot_first = true;
+            self.start_snapshot_job();
+        }
+        self.on_disk_read_again();
     }
 
     /// What is done once in the life of a process, when its files have been read.
-    fn start(&mut self, was_empty: bool) {
+    fn start(&mut self) {
         self.started = true;
         for (number, place) in self.files.iter().enumerate() {
             if place.name.starts_with(SPARE) {
@@ -255,10 +278,6 @@ impl Server {
                 self.start_snapshot_job();
             }
             self.begin_service();
-        } else if was_empty {
-            // The same in an ensemble, where only the empty tree is sure to hold nothing that could be cut off.
-            self.snapshot_first = true;
-            self.start_snapshot_job();
         }
     }
 
@@ -419,7 +438,8 @@ impl Server {
     pub(super) fn ask_for_room_again(&mut self) {
         let files = &mut self.files;
         self.journal.ask_again(|place| Self::name_file(files, place));
-        if self.snapshot_first && self.snapshot.is_none() {
+        let whole = !self.is_reading_disk() && !self.is_receiving_tree();
+        if self.snapshot_first && self.snapshot.is_none() && whole {
             self.start_snapshot_job();
         }
     }
@@ -464,7 +484,8 @@ impl Server {
         let label = self.zxid_applied;
         self.tree.start_walk(TO_DISK);
         let (writer, started) = (None, self.now.mono);
-        self.snapshot = Some(SnapshotJob { writer, label, at: 0, started, stage: Stage::Ready });
+        let (file, stage) = (None, Stage::Ready);
+        self.snapshot = Some(SnapshotJob { writer, label, at: 0, started, file, stage });
         self.report(Milestone::SnapshotStarted { zxid: label });
     }
 
@@ -511,6 +532,7 @@ impl Server {
                 let name = snapshot_name(zxid, self.config.storage.compression);
                 let place = FilePlace { dir: Dir::Snapshot, name };
                 let file = Self::name_file(&mut self.files, place);
+                job.file = Some(file);
                 self.effects.push(Effect::SnapFinish { file, zxid });
             }
             Stage::Ready | Stage::Finishing => {}
@@ -527,7 +549,7 @@ impl Server {
         self.snapshot_first = false;
         self.report(Milestone::SnapshotTaken { zxid, bytes: job.at });
         self.purge();
-        self.on_tree_saved();
+        self.on_tree_saved(zxid);
         self.forget_snapshot();
     }
 
@@ -554,6 +576,7 @@ impl Server {
 
     pub(super) fn on_snapshot_failed(&mut self) {
         let Some(job) = self.snapshot.take() else { return };
+        self.gone.extend(job.file);
         if job.stage == Stage::Abandoned {
             return self.forget_snapshot();
         }
@@ -588,5 +611,7 @@ impl Server {
 
 /// The walk of the snapshot that goes to the disk.
 const TO_DISK: WalkId = WalkId(0);
+/// The branch of the log's fsyncs that settle what was read: no branch that is appended to gets that far.
+pub(super) const SETTLING: u32 = u32::MAX;
 /// How long a full disk is left alone, ms.
 const ROOM_RETRY_MS: u64 = 1000;

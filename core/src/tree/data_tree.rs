@@ -147,6 +147,8 @@ pub(crate) struct DataTree {
     /// Bytes of paths and data, counted like Java.
     size: u64,
     emulate_353: bool,
+    /// A path that is not ASCII was ever in it.
+    non_ascii: bool,
     /// The snapshots under way.
     pub(super) walks: BTreeMap<WalkId, Walk>,
 }
@@ -182,6 +184,7 @@ impl DataTree {
             // Java counts the root under two names, one of them a byte long.
             size: 1,
             emulate_353,
+            non_ascii: false,
             walks: BTreeMap::new(),
         };
         let root = Znode {
@@ -328,6 +331,11 @@ impl DataTree {
         self.digest
     }
 
+    /// Was a path that is not ASCII ever in it?
+    pub(crate) fn has_non_ascii(&self) -> bool {
+        self.non_ascii
+    }
+
     /// Znodes, the root counted once.
     pub(crate) fn len(&self) -> usize {
         self.blocks.iter().map(Vec::len).sum::<usize>() - self.free.len()
@@ -387,6 +395,7 @@ impl DataTree {
     fn insert_under(&mut self, parent: NodeId, name: &str, path: &str, node: Znode) -> NodeId {
         let (first, owner) = (node.next, node.stat.ephemeral_owner);
         self.digest = self.digest.wrapping_add(node_digest(path, node.crc, &node.stat));
+        self.non_ascii |= !name.is_ascii();
         self.size += (path.len() + node.data.as_deref().map_or(0, <[u8]>::len)) as u64;
         let hash = self.hash_of(parent, name);
         let id = self.put_in_slab(node);

@@ -20,6 +20,11 @@ impl Acks {
         self.0.remove(&sid);
     }
 
+    /// What a server has acknowledged.
+    pub(crate) fn of(&self, sid: Sid) -> Option<Zxid> {
+        self.0.get(&sid).copied()
+    }
+
     /// The highest zxid that a quorum of each of the ensembles has.
     pub(crate) fn on_quorum(&self, ensembles: &[&Ensemble]) -> Option<Zxid> {
         let mut candidates: Vec<Zxid> = self.0.values().copied().collect();

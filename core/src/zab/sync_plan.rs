@@ -26,7 +26,7 @@ pub(crate) fn plan_sync(history: &History, last: Zxid, established: bool) -> Syn
             // It has heard of a leadership of which no txn has survived; what it holds below that, nobody knows.
             return SyncPlan::Snap;
         }
-        let same_reign = last.epoch() == history.last().epoch();
+        let same_reign = last.epoch() == history.last().epoch() && history.last().counter() != 0;
         // Java cuts its log at the first txn that is not below, so it must hold the one we name; only inside one epoch
         // we know that it does.
         return match same_reign || !established {
@@ -44,7 +44,7 @@ pub(crate) fn plan_sync(history: &History, last: Zxid, established: bool) -> Syn
         return SyncPlan::Diff { from: floor };
     }
     // It has a txn that we do not have. Where the histories part inside one epoch, the common part is known.
-    match floor.epoch() == last.epoch() {
+    match floor.epoch() == last.epoch() && floor.counter() != 0 {
         true => SyncPlan::Trunc { to: floor },
         false => SyncPlan::Snap,
     }
