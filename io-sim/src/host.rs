@@ -60,6 +60,8 @@ pub(crate) struct Host {
     pub(crate) stall_disk_us: u64,
     pub(crate) stall_snapshot_us: u64,
     pub(crate) fail_fsync: bool,
+    /// Its log device has failed, and does nothing more for this process.
+    pub(crate) log_failed: bool,
     pub(crate) fail_read: bool,
     pub(crate) armed: Option<Armed>,
     /// Its disk was wiped, and it has not served since.
@@ -88,6 +90,7 @@ impl Host {
             stall_disk_us: 0,
             stall_snapshot_us: 0,
             fail_fsync: false,
+            log_failed: false,
             fail_read: false,
             armed: None,
             wiped: false,
@@ -124,6 +127,7 @@ impl Host {
         let place = |name: String| FilePlace { dir: dir(&name), name };
         let files = self.disk.list().into_iter().map(|(name, len)| (place(name), len)).collect();
         self.booted_at = now;
+        self.log_failed = false;
         self.incarnation += 1;
         self.timers.clear();
         self.queues.clear();
@@ -198,7 +202,8 @@ impl Host {
             }
             Op::Append { name, at, bytes } => self.disk.write(&name, at, &bytes),
             Op::Fsync { .. } if std::mem::take(&mut self.fail_fsync) => {
-                // The first failure of a device latches: it does nothing more.
+                // The first failure of a device latches: it does nothing more, whatever it is still given.
+                self.log_failed = true;
                 self.queues.remove(&Queue::Log);
                 return (Some(Done::Failed { error: "injected: fsync failed" }), false);
             }

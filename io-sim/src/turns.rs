@@ -241,6 +241,9 @@ impl<J: Judge> World<J> {
     // Devices.
 
     fn submit(&mut self, host: usize, queue: Queue, op: Op) {
+        if queue == Queue::Log && self.hosts[host].log_failed {
+            return;
+        }
         let waiting = self.hosts[host].queues.entry(queue).or_default();
         waiting.push_back(op);
         if waiting.len() == 1 {
