@@ -68,7 +68,7 @@ impl Disk for MemoryDisk {
                     let bytes = files[&path].iter().skip(at as usize).take(len as usize);
                     DiskDone::Read { file, at, bytes: bytes.copied().collect() }
                 }
-                DeviceOp::Remove { path } => {
+                DeviceOp::Remove { path } | DeviceOp::Discard { path, .. } => {
                     files.remove(&path);
                     continue;
                 }
