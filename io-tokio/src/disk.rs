@@ -521,16 +521,43 @@ struct Source {
     from: Box<dyn Read>,
 }
 
+/// What was read before anybody asked for it: a file is read from front to back, and whoever reads it works on one piece
+/// while the next one comes.
+struct Ahead {
+    file: FileId,
+    at: u64,
+    len: u32,
+    bytes: Vec<u8>,
+    read_at: Instant,
+}
+
+/// A log may be written to meanwhile, far behind the place where it is read, so nothing is kept for long.
+const AHEAD_MAX: std::time::Duration = std::time::Duration::from_millis(50);
+
 fn run_reads(ops: Receiver<Vec<DeviceOp>>, done: &UnboundedSender<DiskDone>) {
     let mut now: Option<Source> = None;
+    let mut ahead: Option<Ahead> = None;
     while let Ok(batch) = ops.recv() {
         for op in batch {
             let DeviceOp::Read { file, path, at, len } = op else { continue };
-            let answer = match read(&mut now, file, &path, at, len) {
+            let known = ahead.take().filter(|ahead| {
+                (ahead.file, ahead.at, ahead.len) == (file, at, len)
+                    && ahead.read_at.elapsed() < AHEAD_MAX
+            });
+            let bytes = match known {
+                Some(ahead) => Ok(ahead.bytes),
+                None => read(&mut now, file, &path, at, len),
+            };
+            let whole = bytes.as_ref().is_ok_and(|bytes| bytes.len() == len as usize);
+            let answer = match bytes {
                 Ok(bytes) => DiskDone::Read { file, at, bytes },
                 Err(error) => DiskDone::ReadFailed { file, at, error: error.to_string() },
             };
             let _ = done.send(answer);
+            let next = at + u64::from(len);
+            if whole && let Ok(bytes) = read(&mut now, file, &path, next, len) {
+                ahead = Some(Ahead { file, at: next, len, bytes, read_at: Instant::now() });
+            }
         }
     }
 }

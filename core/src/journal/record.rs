@@ -56,7 +56,7 @@ fn enclose(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) -> usize {
 }
 
 fn prefix_of(payload: &[u8]) -> [u8; PREFIX_LEN] {
-    let crc = u64::from(adler2::adler32_slice(payload)).to_be_bytes();
+    let crc = u64::from(simd_adler32::adler32(&payload)).to_be_bytes();
     let len = (payload.len() as u32).to_be_bytes();
     let mut prefix = [0; PREFIX_LEN];
     let (left, right) = prefix.split_at_mut(crc.len());

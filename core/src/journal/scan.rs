@@ -25,7 +25,7 @@
 use super::record::{END_MARK, FILE_HEADER_LEN, MAGIC, PREFIX_LEN, RECORD_OVERHEAD};
 use super::tail::{Suspect, Tail};
 use crate::ids::Zxid;
-use crate::wire::{Malformed, Reader, Txn, TxnHeader, decode_txn};
+use crate::wire::{AclMemo, Malformed, Reader, Txn, TxnHeader, decode_txn_with};
 use std::fmt;
 
 /// One whole record.
@@ -115,6 +115,7 @@ pub(crate) struct Scanner {
     last: Zxid,
     /// Highest zxid of this file so far.
     last_here: Option<Zxid>,
+    memo: AclMemo,
     state: State,
 }
 
@@ -147,6 +148,7 @@ impl Scanner {
             record_max: record_max as usize,
             last,
             last_here: None,
+            memo: AclMemo::default(),
             state: State::Header,
         }
     }
@@ -236,7 +238,7 @@ impl Scanner {
     }
 
     fn read_record(&mut self) -> Step {
-        let rest = self.rest();
+        let rest = self.buf.get(self.done..).unwrap_or_default();
         let len = frame_len(rest, self.record_max);
         let needed = len.map_or(PREFIX_LEN, |len| RECORD_OVERHEAD + len);
         if rest.len() < needed && !self.ended {
@@ -246,8 +248,8 @@ impl Scanner {
             self.state = State::Suspect;
             return Step::Changed;
         };
-        let at = self.at();
-        let what = match decode_txn(payload) {
+        let at = self.base + self.done as u64;
+        let what = match decode_txn_with(payload, &mut self.memo) {
             Ok((header, txn, digest)) => {
                 self.done += needed;
                 self.last = self.last.max(header.zxid);
@@ -298,5 +300,5 @@ pub(super) fn whole_payload(bytes: &[u8], len: usize) -> Option<&[u8]> {
     r.int().ok()?;
     let payload = r.take(len).ok()?;
     let marked = r.take(1).ok()? == [END_MARK];
-    (marked && i64::from(adler2::adler32_slice(payload)) == crc).then_some(payload)
+    (marked && i64::from(simd_adler32::adler32(&payload)) == crc).then_some(payload)
 }

@@ -48,7 +48,7 @@ impl Suspect {
         else {
             return suspect;
         };
-        let checksum_right = i64::from(adler2::adler32_slice(payload)) == crc;
+        let checksum_right = i64::from(simd_adler32::adler32(&payload)) == crc;
         if checksum_right && mark != 0 {
             suspect.damage = Some(Damage::EndMark(mark));
             suspect.certain = true;

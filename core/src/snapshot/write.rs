@@ -4,7 +4,7 @@
 use super::{DIGEST_VERSION, END, MAGIC, SIGNATURE, VERSION};
 use crate::ids::{SessionId, Zxid};
 use crate::wire::{Acl, StatPersisted, Writer, encode_acl_vector};
-use adler2::Adler32;
+use simd_adler32::Adler32;
 
 /// A snapshot under way.
 #[derive(Clone)]
@@ -14,7 +14,7 @@ pub(crate) struct SnapshotWriter {
 
 impl std::fmt::Debug for SnapshotWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SnapshotWriter").field("sum", &self.sum.checksum()).finish()
+        f.debug_struct("SnapshotWriter").field("sum", &self.sum.clone().finish()).finish()
     }
 }
 
@@ -108,7 +108,7 @@ impl SnapshotWriter {
     }
 
     fn seal(&mut self, out: &mut Vec<u8>) {
-        let sum = i64::from(self.sum.checksum());
+        let sum = i64::from(self.sum.clone().finish());
         self.append(out, |w| {
             w.long(sum);
             w.string(END);
@@ -118,7 +118,7 @@ impl SnapshotWriter {
     fn append(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Writer<'_>)) {
         let start = out.len();
         write(&mut Writer::new(out));
-        self.sum.write_slice(out.get(start..).unwrap_or_default());
+        self.sum.write(out.get(start..).unwrap_or_default());
     }
 }
 

@@ -41,4 +41,6 @@ pub use request::{
     WatcherType,
 };
 pub use stat::{Stat, StatPersisted};
-pub use txn_record::{CreateKind, Txn, TxnHeader, decode_txn, encode_txn};
+pub use txn_record::{
+    AclMemo, CreateKind, Txn, TxnHeader, decode_txn, decode_txn_with, encode_txn,
+};

@@ -183,8 +183,23 @@ pub fn encode_txn(header: &TxnHeader, txn: &Txn, digest: Option<u64>, out: &mut 
     }
 }
 
+/// The last ACL that was read. Most txns of a log have the same one, and its bytes say where it ends.
+#[derive(Clone, Default, Debug)]
+pub struct AclMemo {
+    bytes: Vec<u8>,
+    list: Option<Arc<[Acl]>>,
+}
+
 /// Reads the payload of a log entry: header, txn, and the digest where one of the known version stands there.
 pub fn decode_txn(payload: &[u8]) -> Result<(TxnHeader, Txn, Option<u64>), Malformed> {
+    decode_txn_with(payload, &mut AclMemo::default())
+}
+
+/// The same for many payloads.
+pub fn decode_txn_with(
+    payload: &[u8],
+    memo: &mut AclMemo,
+) -> Result<(TxnHeader, Txn, Option<u64>), Malformed> {
     let mut r = Reader::new(payload);
     let session = SessionId(r.long()?);
     let cxid = Xid(r.int()?);
@@ -192,7 +207,7 @@ pub fn decode_txn(payload: &[u8]) -> Result<(TxnHeader, Txn, Option<u64>), Malfo
     let kind = r.int()?;
     let txn = match OpCode::from_number(kind) {
         Some(OpCode::Check) | None => return Err(Malformed::Unknown(kind)),
-        Some(op) => decode_body(op, &mut r)?,
+        Some(op) => decode_body(op, &mut r, memo)?,
     };
     let digest = match r.int() {
         Ok(DIGEST_VERSION) => Some(r.long()? as u64),
@@ -201,10 +216,10 @@ pub fn decode_txn(payload: &[u8]) -> Result<(TxnHeader, Txn, Option<u64>), Malfo
     Ok((header, txn, digest))
 }
 
-fn decode_body(op: OpCode, r: &mut Reader<'_>) -> Result<Txn, Malformed> {
+fn decode_body(op: OpCode, r: &mut Reader<'_>, memo: &mut AclMemo) -> Result<Txn, Malformed> {
     Ok(match op {
         OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
-            decode_create(op, r)?
+            decode_create(op, r, memo)?
         }
         OpCode::Delete | OpCode::DeleteContainer => {
             Txn::Delete { path: path(r)?, by_server: op == OpCode::DeleteContainer }
@@ -215,9 +230,9 @@ fn decode_body(op: OpCode, r: &mut Reader<'_>) -> Result<Txn, Malformed> {
             version: r.int()?,
             reconfig: op == OpCode::Reconfig,
         },
-        OpCode::SetAcl => Txn::SetAcl { path: path(r)?, acl: acl(r)?, version: r.int()? },
+        OpCode::SetAcl => Txn::SetAcl { path: path(r)?, acl: acl(r, memo)?, version: r.int()? },
         OpCode::Check => Txn::Check { path: path(r)?, version: r.int()? },
-        OpCode::Multi => decode_multi(r)?,
+        OpCode::Multi => decode_multi(r, memo)?,
         OpCode::CreateSession => Txn::CreateSession { timeout_ms: r.int()? },
         OpCode::CloseSession => decode_close_session(r)?,
         OpCode::Error => Txn::Error { code: r.int()? },
@@ -246,14 +261,24 @@ fn path(r: &mut Reader<'_>) -> Result<Box<str>, Malformed> {
     Ok(r.some_string()?.into())
 }
 
-fn acl(r: &mut Reader<'_>) -> Result<Arc<[Acl]>, Malformed> {
-    Ok(decode_acl_vector(r)?.ok_or(Malformed::Null)?.into())
+fn acl(r: &mut Reader<'_>, memo: &mut AclMemo) -> Result<Arc<[Acl]>, Malformed> {
+    let bytes = r.rest();
+    if let Some(list) = memo.list.as_ref().filter(|_| bytes.starts_with(&memo.bytes)) {
+        r.take(memo.bytes.len())?;
+        return Ok(list.clone());
+    }
+    let list: Arc<[Acl]> = decode_acl_vector(r)?.ok_or(Malformed::Null)?.into();
+    let used = bytes.len() - r.rest().len();
+    memo.bytes.clear();
+    memo.bytes.extend_from_slice(bytes.get(..used).unwrap_or_default());
+    memo.list = Some(list.clone());
+    Ok(list)
 }
 
-fn decode_create(op: OpCode, r: &mut Reader<'_>) -> Result<Txn, Malformed> {
+fn decode_create(op: OpCode, r: &mut Reader<'_>, memo: &mut AclMemo) -> Result<Txn, Malformed> {
     let path = path(r)?;
     let data = r.buffer()?.map(Arc::from);
-    let acl = acl(r)?;
+    let acl = acl(r, memo)?;
     let (kind, parent_cversion) = match op {
         OpCode::CreateContainer => (CreateKind::Container, r.int()?),
         OpCode::CreateTtl => {
@@ -281,7 +306,7 @@ fn decode_close_session(r: &mut Reader<'_>) -> Result<Txn, Malformed> {
     Ok(Txn::CloseSession { paths: Some(paths.into_iter().map(Into::into).collect()) })
 }
 
-fn decode_multi(r: &mut Reader<'_>) -> Result<Txn, Malformed> {
+fn decode_multi(r: &mut Reader<'_>, memo: &mut AclMemo) -> Result<Txn, Malformed> {
     let n = r.count()?.ok_or(Malformed::Null)?;
     let mut ops = Vec::with_capacity(n.min(r.rest().len() / 8));
     for _ in 0..n {
@@ -301,7 +326,7 @@ fn decode_multi(r: &mut Reader<'_>) -> Result<Txn, Malformed> {
             ) => op,
             _ => return Err(Malformed::Unknown(kind)),
         };
-        ops.push(decode_body(op, &mut Reader::new(body))?);
+        ops.push(decode_body(op, &mut Reader::new(body), memo)?);
     }
     Ok(Txn::Multi(ops))
 }
@@ -309,6 +334,7 @@ fn decode_multi(r: &mut Reader<'_>) -> Result<Txn, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Perms;
 
     fn unhex(text: &str) -> Vec<u8> {
         let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
@@ -338,6 +364,24 @@ mod tests {
             let mut again = Vec::new();
             encode_txn(&header, &txn, digest, &mut again);
             assert_eq!(again, bytes);
+        }
+    }
+
+    #[test]
+    fn an_acl_that_was_read_before_is_told_from_one_that_only_begins_like_it() {
+        let acls = [
+            vec![Acl::new(Perms(31), "world", "anyone")],
+            vec![Acl::new(Perms(31), "world", "anyone"), Acl::new(Perms(1), "ip", "::1")],
+            vec![Acl::new(Perms(31), "world", "anyone")],
+            vec![Acl::new(Perms(1), "world", "anyone")],
+        ];
+        let header = TxnHeader { session: SessionId(1), cxid: Xid(1), zxid: Zxid(1), time_ms: 1 };
+        let mut memo = AclMemo::default();
+        for acl in acls {
+            let txn = Txn::SetAcl { path: "/a".into(), acl: acl.into(), version: 3 };
+            let mut bytes = Vec::new();
+            encode_txn(&header, &txn, Some(7), &mut bytes);
+            assert_eq!(decode_txn_with(&bytes, &mut memo), Ok((header, txn, Some(7))));
         }
     }
 
