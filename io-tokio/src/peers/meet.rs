@@ -1,6 +1,5 @@
 //! How two servers get a link: the one with the larger sid opens it (quorum protocol §3.2).
 
-use super::hello::{decode_hello, encode_hello};
 use super::{Attempt, Hello, Links, key, port_name};
 use crate::sockets;
 use futures::future::{FutureExt, LocalBoxFuture, select_ok};
@@ -11,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::spawn_local;
 use tokio::time::{Duration, sleep, timeout};
+use zoetrope_core::wire::{decode_hello, encode_hello};
 use zoetrope_core::{HostPort, Input, Link, PeerAddress, Sid};
 
 /// Where a server is reached for this kind of link.
@@ -73,7 +73,9 @@ async fn read_hello(stream: &mut TcpStream) -> Result<Option<(Hello, Vec<u8>)>, 
             Ok(n) => bytes.extend_from_slice(&scratch[..n]),
             Err(error) => return Err(format!("broke its election handshake off: {error}")),
         }
-        if let Some((hello, len)) = decode_hello(&bytes)? {
+        let decoded = decode_hello(&bytes)
+            .map_err(|malformed| format!("sent a greeting that cannot be read: {malformed}"))?;
+        if let Some((hello, len)) = decoded {
             return Ok(Some((hello, bytes.split_off(len))));
         }
     }
@@ -201,7 +203,8 @@ impl Links {
         if !self.is_current(sid, link, number) {
             return Ok(Outcome::Poked);
         }
-        let hello = encode_hello(mine, own);
+        let mut hello = Vec::new();
+        encode_hello(mine, std::slice::from_ref(own), &mut hello);
         let sent = async {
             stream.write_all(&hello).await?;
             stream.flush().await

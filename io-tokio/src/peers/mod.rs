@@ -6,7 +6,6 @@
 //! own backlog and has a task of its own that waits, so it holds up nobody else.
 
 mod complaints;
-mod hello;
 mod link;
 mod meet;
 mod ports;
@@ -16,7 +15,6 @@ mod tests;
 use crate::conn::ConnIo;
 use crate::settings::{PeerSettings, RunError};
 use complaints::Complaints;
-use hello::Hello;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
+use zoetrope_core::wire::Hello;
 use zoetrope_core::{ChanId, Effect, HostPort, Input, Link, Sid, Span};
 
 /// Is told what happens on links. Of all methods of [`Peers`] only [`Peers::flush`] calls it.

@@ -1,12 +1,12 @@
 //! Links between real sockets on this machine, without a core: what is told goes into a list.
 
 use super::*;
-use crate::peers::hello::encode_hello;
 use std::net::TcpListener as StdListener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::LocalSet;
 use tokio::time::{Duration, sleep, timeout};
+use zoetrope_core::wire::{decode_hello, encode_hello};
 use zoetrope_core::{Ensemble, Member, PeerAddress};
 
 /// What a server was told.
@@ -20,6 +20,12 @@ enum Told {
 }
 
 type List = Rc<RefCell<Vec<Told>>>;
+
+fn hello(sid: i64, own: &HostPort) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_hello(Sid(sid), std::slice::from_ref(own), &mut bytes);
+    bytes
+}
 
 /// A server that is nothing but its links.
 struct Host {
@@ -156,7 +162,7 @@ async fn call(place: &HostPort) -> TcpStream {
 /// A link by hand, as a server with that sid would open it.
 async fn call_as(sid: i64, own: &HostPort, to: &HostPort) -> TcpStream {
     let mut stream = call(to).await;
-    stream.write_all(&encode_hello(Sid(sid), own)).await.unwrap();
+    stream.write_all(&hello(sid, own)).await.unwrap();
     stream
 }
 
@@ -183,7 +189,7 @@ async fn accept_hello(listener: &TcpListener) -> (TcpStream, Hello) {
     let mut text = vec![0; usize::from(bytes[19])];
     stream.read_exact(&mut text).await.unwrap();
     bytes.extend(text);
-    (stream, hello::decode_hello(&bytes).unwrap().unwrap().0)
+    (stream, decode_hello(&bytes).unwrap().unwrap().0)
 }
 
 async fn here(test: impl Future<Output = ()>) {
@@ -430,7 +436,7 @@ async fn half_a_handshake_blocks_nobody_and_ends() {
         let one = Host::start(1, &ensemble);
         let silent = call(&votes(&ensemble, 1)).await;
         let mut half = call(&votes(&ensemble, 1)).await;
-        half.write_all(&encode_hello(Sid(2), &votes(&ensemble, 2))[..25]).await.unwrap();
+        half.write_all(&hello(2, &votes(&ensemble, 2))[..25]).await.unwrap();
         let started = tokio::time::Instant::now();
         let _whole = call_as(2, &votes(&ensemble, 2), &votes(&ensemble, 1)).await;
         one.up(0).await;
@@ -667,7 +673,7 @@ async fn a_link_that_is_replaced_is_not_written_to_any_more() {
         let ensemble = ensemble(&[1, 2]);
         let one = Host::start(1, &ensemble);
         let mut old = slow_learner(&votes(&ensemble, 1)).await;
-        old.write_all(&encode_hello(Sid(2), &votes(&ensemble, 2))).await.unwrap();
+        old.write_all(&hello(2, &votes(&ensemble, 2))).await.unwrap();
         let chan = one.up(0).await.1;
         let bytes = vec![9; 12 << 20];
         one.send(chan, &bytes);
