@@ -208,8 +208,11 @@ impl Server {
         let is_voter = peers.ensemble.is_voter(from);
         match &mut self.role {
             Role::Looking(looking) if is_voter => {
-                let behind = n.state == PeerState::Looking && n.round < looking.round();
                 let outcome = looking.on_notification(from, n, &peers.ensemble, self.now.mono);
+                // Whoever votes for less may have missed our vote: it came while that server still had a leader.
+                let vote = Vote { leader: n.leader, zxid: n.zxid, epoch: n.epoch };
+                let told_less = n.round < looking.round() || vote != looking.proposal();
+                let behind = n.state == PeerState::Looking && told_less && !outcome.tell_all;
                 if behind && let Some(vote) = self.present_vote() {
                     self.notify(from, &vote);
                 }
