@@ -95,3 +95,11 @@ def differences(trees):
             if first.get(path) != other.get(path):
                 out.append("%s: server %d has %s, server %d %s" % (path, first_sid, first.get(path), sid, other.get(path)))
     return out
+
+
+def broken_promises(writers, trees):
+    """What a run has broken, in words: trees that differ, acknowledged writes that are gone, values that went back."""
+    out = differences(trees)[:5]
+    out += ["acknowledged, but missing: %s" % path for path in writers.missing(trees[0][1])[:5]]
+    out += ["client %d read %d after %d was acknowledged" % w for w in writers.went_back[:5]]
+    return out

@@ -58,8 +58,7 @@ class Member:
         with open(os.path.join(self.dir, "zoo.cfg"), "w") as f:
             f.write("\n".join(lines) + "\n")
         log = open(self.log, "a")
-        props = ["zookeeper.superUser=none"] if self.kind != "zoetrope" else []
-        command = servers.command(self.dir, self.kind, self.ensemble.heap, props)
+        command = servers.command(self.dir, self.kind, self.ensemble.heap, [])
         self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                         start_new_session=True, cwd=self.dir)
         self.ensemble.save()

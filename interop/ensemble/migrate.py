@@ -61,10 +61,8 @@ def main():
         roll(ensemble, writers, o.java, "Zoetrope to Java")
         writers.stop()
         trees = [(m.sid, members.tree(m)) for m in ensemble.members]
-        problems += load.differences(trees)[:5]
         lost = writers.missing(trees[0][1])
-        problems += ["acknowledged, but missing: %s" % path for path in lost[:5]]
-        problems += ["client %d read %d after %d was acknowledged" % w for w in writers.went_back[:5]]
+        problems += load.broken_promises(writers, trees)
         print("%s, %d servers: %d acknowledged writes, %d lost" % (o.java, o.servers, writers.count(), len(lost)))
     except TimeoutError as error:
         problems.append("TimeoutError: %s" % error)
