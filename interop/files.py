@@ -56,6 +56,24 @@ def start(directory, kind, port=PORT):
     return servers.start(directory, kind, port, cfg=cfg, props=[SLOW, "zookeeper.snapCount=2000"])
 
 
+def leave_a_log(directory, port):
+    """Writes until the log goes on for a while behind the last snapshot: only what a server reads from its log gives it
+    digests to show (every 128th txn)."""
+    client = zk.Client(port)
+    client.ask(zk.CREATE, zk.create("/log", b""))
+    while True:
+        for _ in range(128):
+            client.send(zk.SET_DATA, zk.set_data("/log", b"more"))
+        for _ in range(128):
+            client.receive()
+        names = os.listdir(os.path.join(directory, "data", "version-2"))
+        last = max((int(name[9:].split(".")[0], 16) for name in names if re.match("snapshot\\.[0-9a-f]+", name)), default=0)
+        zxid = int(re.search(r"Zxid: 0x([0-9a-f]+)", servers.word(port, "srvr")).group(1), 16)
+        if zxid - last >= 500:
+            break
+    client.close()
+
+
 def written_by(kinds, base, ops):
     """Directories that servers of these kinds wrote under the same work, killed in the midst of it."""
     directories = [os.path.join(base, "by-" + kind) for kind in kinds]
@@ -68,6 +86,8 @@ def written_by(kinds, base, ops):
                 run.go(ops // 2)
             except (TimeoutError, OSError, EOFError) as error:
                 print("      (work with seed %d ended early: %r)" % (seed, error))
+        for n, directory in enumerate(directories):
+            leave_a_log(directory, PORT + n)
     finally:
         for directory in directories:
             servers.stop(directory, signal.SIGKILL)

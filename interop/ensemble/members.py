@@ -80,6 +80,12 @@ class Member:
         if self.alive():
             os.kill(self.process.pid, sig)
 
+    def pause(self):
+        """Stops the process, and returns when the last of its threads stands still."""
+        self.signal(signal.SIGSTOP)
+        if self.alive():
+            os.waitpid(self.process.pid, os.WUNTRACED)
+
     def kill(self):
         self.signal(signal.SIGKILL)
         self.wait()

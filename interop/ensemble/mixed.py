@@ -141,12 +141,11 @@ def prepare_trunc(e, joiner, rest, lead_kind, observer):
         leader.start()
         e.await_serving([joiner] + others)
     assert e.leader() is joiner, "server 4 never led"
-    import signal
     import struct
     import zk
     client = Client(hosts([joiner]))
     for m in others:
-        m.signal(signal.SIGSTOP)
+        m.pause()
     for k in range(5):
         client.xid += 1
         body = struct.pack(">ii", client.xid, zk.CREATE) + zk.create("/ghost%d" % k, b"never committed")
