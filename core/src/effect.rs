@@ -7,6 +7,7 @@ use crate::ids::{ChanId, ConnId, SessionId, Sid, Zxid};
 use crate::input::{Device, Link};
 use crate::time::Instant;
 use crate::wire::PeerState;
+use crate::zab::SyncBranch;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of this turn; resolved by [`Server::bytes`](crate::Server::bytes).
@@ -302,13 +303,13 @@ pub enum Milestone {
     RoleChanged {
         state: PeerState,
     },
-    /// This leader begins to bring a learner level: kind of packet (DIFF 13, TRUNC 14, SNAP 15), and its zxid.
+    /// This leader begins to bring a learner level, up to that zxid for now.
     SyncStarted {
         sid: Sid,
-        kind: i32,
+        branch: SyncBranch,
         zxid: Zxid,
     },
-    /// This learner is brought level by its leader, in the same words.
+    /// This learner is brought level by its leader: kind of packet (DIFF 13, TRUNC 14, SNAP 15), and its zxid.
     SyncBegun {
         kind: i32,
         zxid: Zxid,

@@ -36,3 +36,4 @@ pub use input::{Command, Device, Input, Link};
 pub use server::{Listing, Server, Turn};
 pub use status::{ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary};
 pub use time::{Instant, Now};
+pub use zab::SyncBranch;

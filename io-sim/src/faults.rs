@@ -254,12 +254,22 @@ impl<J: Judge> World<J> {
     /// Waits until a leader is there.
     pub(crate) fn await_leader(&mut self, ms: u64) -> Verdict {
         let deadline = self.now + ms * 1000;
-        while !self.hosts.iter().any(|host| Self::role(host) == Role::Leader && host.serving) {
+        while !self.is_led() {
             if self.now > deadline {
                 return Err(format!("L1: no leader within {ms} ms"));
             }
             self.advance()?;
         }
         Ok(())
+    }
+
+    /// A leader serves.
+    pub(crate) fn is_led(&self) -> bool {
+        self.hosts.iter().any(|host| Self::role(host) == Role::Leader && host.serving)
+    }
+
+    /// Whether clients only keep their sessions alive.
+    pub(crate) fn rest(&mut self, idle: bool) {
+        self.clients.iter_mut().for_each(|client| client.idle = idle);
     }
 }

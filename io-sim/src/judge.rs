@@ -1,7 +1,8 @@
 //! What a run tells whoever watches it, and how it ended.
 
 use crate::device::Op;
-use zoetrope_core::{ChanId, ConnId, Link, Server, Sid};
+use std::collections::BTreeSet;
+use zoetrope_core::{ChanId, ConnId, Link, Server, Sid, SyncBranch};
 
 /// `Err` ends the run: a promise was broken.
 pub type Verdict = Result<(), String>;
@@ -113,6 +114,8 @@ pub struct Figures {
     pub unsynced_crashes: u64,
     /// A leader was taken from its followers: it crashed, stood still, or was cut off.
     pub forced_changes: u64,
+    /// Ways in which learners were brought level.
+    pub branches: BTreeSet<SyncBranch>,
     /// Simulated time, µs.
     pub simulated_us: u64,
 }

@@ -39,6 +39,9 @@ pub struct Scenario {
     /// Hierarchical quorums: the ids of each group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Vec<u32>>,
+    /// Leaders bring every learner level with the whole tree (`forceSnapshotSync`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub force_snapshot_sync: bool,
     /// Kinds of operations the clients leave out.
     #[serde(default)]
     pub without: Vec<Operation>,
@@ -97,6 +100,12 @@ pub enum Step {
     },
     /// There must be a leader that serves within that time.
     AwaitLeader(u64),
+    /// From here on clients only keep their sessions alive.
+    Rest,
+    /// Clients work again.
+    Work,
+    /// Let time pass until a leader serves, but no longer than that.
+    UntilLeader(u64),
     /// The network heals, clients rest, and all servers must come to hold the same tree.
     ExpectAgreement,
     /// Every client must get a write through within that time.
@@ -267,6 +276,10 @@ pub enum Fault {
         /// To there.
         to: Target,
     },
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 fn is_zero(n: &u32) -> bool {

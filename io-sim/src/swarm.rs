@@ -49,6 +49,7 @@ pub fn swarm(seed: u64) -> Scenario {
         peers: None,
         observers: 0,
         groups: Vec::new(),
+        force_snapshot_sync: false,
         without,
         steps,
     }
@@ -132,6 +133,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
             _ => ensemble_fault(&off, servers, &mut rng),
         });
     }
+    steps.extend(short_reign(seed, servers));
     steps.push(Step::Run(rng.between(1, 8_000)));
     if rng.one_in(3) {
         steps.push(Step::Idle(rng.between(1_000, 60_000)));
@@ -152,8 +154,46 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         peers: Some(peers),
         observers,
         groups,
+        force_snapshot_sync: Rng::new(seed, "settings of servers").one_in(20),
         without,
         steps,
+    }
+}
+
+/// In some runs a leader is lost before anything, or much, of its epoch has reached the others. Drawn from a stream of its
+/// own.
+fn short_reign(seed: u64, servers: u32) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "short reign");
+    let leader = Target::Role(RoleName::Leader);
+    let lose = || at(leader, Fault::Kill { down: 300 });
+    match rng.below(8) {
+        // What it proposed first is on its own disk alone, and the others go on without it.
+        0 => vec![
+            lose(),
+            Step::UntilLeader(20_000),
+            at(leader, Fault::Isolate(12_000)),
+            Step::Run(rng.between(500, 4_500)),
+            at(leader, Fault::Crash { keep: Keep::All, down: rng.between(3_000, 15_000) }),
+            Step::Requests(rng.between(1, 60)),
+        ],
+        // A server is given a tree of an epoch in which nothing is proposed, and is away when the next one begins.
+        1 => {
+            let young = Target::Sid(rng.between(1, u64::from(servers)) as u32);
+            vec![
+                Step::Rest,
+                Step::Run(2_000),
+                lose(),
+                Step::UntilLeader(20_000),
+                Step::Run(1_000),
+                at(young, Fault::Wipe { down: 100 }),
+                at(young, Fault::Kill { down: rng.between(2_000, 9_000) }),
+                lose(),
+                Step::UntilLeader(20_000),
+                Step::Run(rng.between(1_000, 9_000)),
+                Step::Work,
+            ]
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -211,6 +211,9 @@ impl<J: Judge> World<J> {
                 Effect::Report(milestone) => {
                     self.note(format!("{milestone:?}").as_bytes());
                     fate.served |= matches!(milestone, Milestone::Serving { .. });
+                    if let Milestone::SyncStarted { branch, .. } = milestone {
+                        self.figures.branches.insert(branch);
+                    }
                 }
                 Effect::Halt => fate.halted = turn.halted().map(str::to_owned),
                 effect if alone => return Err(format!("a server alone asks for {effect:?}")),

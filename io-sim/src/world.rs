@@ -121,6 +121,7 @@ pub fn settings(scenario: &Scenario) -> Config {
     config.storage.reserve_step = 64 << 10;
     config.storage.held_reserve = 16 << 10;
     config.ensemble = ensemble_of(scenario);
+    config.force_snapshot_sync = scenario.force_snapshot_sync;
     if config.ensemble.is_some() {
         config.init_limit = 5;
         config.sync_limit = 2;
@@ -199,10 +200,25 @@ impl<J: Judge> World<J> {
             }
             Step::Run(ms) => self.run_until(self.now + ms * 1000),
             Step::Idle(ms) => {
-                self.clients.iter_mut().for_each(|client| client.idle = true);
+                self.rest(true);
                 let done = self.run_until(self.now + ms * 1000);
-                self.clients.iter_mut().for_each(|client| client.idle = false);
+                self.rest(false);
                 done
+            }
+            Step::Rest => {
+                self.rest(true);
+                Ok(())
+            }
+            Step::Work => {
+                self.rest(false);
+                Ok(())
+            }
+            Step::UntilLeader(ms) => {
+                let deadline = self.now + ms * 1000;
+                while self.now < deadline && !self.is_led() {
+                    self.advance()?;
+                }
+                Ok(())
             }
             Step::Fault(fault) => self.fault(fault),
             Step::FaultAt { at, fault } => {

@@ -184,8 +184,8 @@ impl Observer for Log {
                 (None, what) => warn!("{what}"),
             },
             Milestone::RoleChanged { state } => info!("{}", role(state)),
-            Milestone::SyncStarted { sid, kind, zxid } => {
-                info!(peer = sid.0, %zxid, "brings a learner level: {}", plan(kind));
+            Milestone::SyncStarted { sid, branch, zxid } => {
+                info!(peer = sid.0, %zxid, "brings a learner level: {}", branch.words());
             }
             Milestone::SyncBegun { kind, zxid } => {
                 info!(%zxid, "is brought level by its leader: {}", plan(kind));

@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         peers: None,
         observers: 0,
         groups: Vec::new(),
+        force_snapshot_sync: false,
         without: Vec::new(),
         steps,
     };

@@ -10,4 +10,4 @@ mod seeds;
 mod together;
 
 pub use run::{Report, judge_and_keep_files, judge_ensemble_seed, judge_scenario, judge_seed};
-pub use seeds::{Results, Swarm, run_seeds};
+pub use seeds::{Results, Swarm, run_seeds, thread_cpu_ns};

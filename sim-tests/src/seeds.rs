@@ -4,7 +4,6 @@ use crate::run::Report;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 /// A swarm of seeds, and how to replay one of them.
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +45,19 @@ fn run(swarm: Swarm, seed: u64) -> Result<Report, String> {
     }
 }
 
+/// Time this thread has spent on a CPU, ns; 0 where the system does not say.
+pub fn thread_cpu_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
+}
+
 /// Runs the seeds that `ZOETROPE_SEED` or `ZOETROPE_SEEDS` asks for, and prints what they had in them.
 pub fn run_seeds(swarm: Swarm) -> Results {
     let seeds: Vec<u64> = match (number("ZOETROPE_SEED"), number("ZOETROPE_SEEDS")) {
         (Some(seed), _) => vec![seed],
         (None, count) => (0..count.unwrap_or(swarm.seeds)).collect(),
     };
-    let started = Instant::now();
+    let cpu_ns = AtomicU64::new(0);
     let next = AtomicU64::new(0);
     let results = Mutex::new(Vec::new());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -63,6 +68,7 @@ pub fn run_seeds(swarm: Swarm) -> Results {
                     let result = run(swarm, *seed);
                     results.lock().expect("no thread panics with it").push((*seed, result));
                 }
+                cpu_ns.fetch_add(thread_cpu_ns(), Ordering::Relaxed);
             });
         }
     });
@@ -74,8 +80,7 @@ pub fn run_seeds(swarm: Swarm) -> Results {
         }
     }
     if !all.reports.is_empty() {
-        let cpu_seconds = started.elapsed().as_secs_f64() * cores.min(seeds.len()) as f64;
-        print_figures(&all.reports, cpu_seconds);
+        print_figures(&all.reports, cpu_ns.into_inner() as f64 / 1e9);
     }
     all.failures.sort();
     for (seed, violation) in all.failures.iter().take(10) {

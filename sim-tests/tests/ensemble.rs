@@ -1,17 +1,30 @@
 //! Random runs of ensembles: `ZOETROPE_SEEDS=1000` runs that many, `ZOETROPE_SEED=42` one.
 
-use sim_tests::{Swarm, judge_ensemble_seed, judge_scenario, run_seeds};
+use sim_tests::{Results, Swarm, judge_ensemble_seed, judge_scenario, run_seeds};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use zoetrope_core::SyncBranch;
 use zoetrope_io_sim::{Fault, Mistake, Scenario, Step, swarm, swarm_ensemble};
 
 /// Seeds whose figures are looked at as a whole.
 const MANY: usize = 20;
+/// Seeds of which each way to bring a learner level must have its share.
+const VERY_MANY: usize = 10_000;
+
+/// In how many seeds learners were brought level in each way.
+fn branches(results: &Results) -> BTreeMap<SyncBranch, usize> {
+    let seeds = |branch: &SyncBranch| {
+        results.reports.iter().filter(|r| r.figures.branches.contains(branch)).count()
+    };
+    SyncBranch::ALL.iter().map(|branch| (*branch, seeds(branch))).collect()
+}
 
 #[test]
 fn every_ensemble_keeps_every_promise() {
     let run = |seed| judge_ensemble_seed(seed, Mistake::None);
     let results = run_seeds(Swarm { test: "ensemble", run, seeds: 60 });
+    let branches = branches(&results);
+    println!("seeds in which a learner was brought level so: {branches:?}");
     let failed = results.failures.len();
     assert!(failed == 0, "{failed} of {} seeds break a promise", results.seeds);
     if results.seeds >= MANY {
@@ -19,6 +32,9 @@ fn every_ensemble_keeps_every_promise() {
         assert!(results.median(|r| r.figures.faults) >= 3);
         assert!(results.median(|r| r.figures.unsynced_crashes) >= 1);
         assert!(results.median(|r| r.figures.forced_changes) >= 1);
+    }
+    if results.seeds >= VERY_MANY {
+        assert!(branches.values().all(|seeds| *seeds >= results.seeds / 200), "{branches:?}");
     }
 }
 

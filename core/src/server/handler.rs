@@ -7,14 +7,14 @@
 use super::Server;
 use super::lead::Leader;
 use super::peers::PeerFault;
-use crate::effect::{Effect, FileId};
+use crate::effect::{Effect, FileId, Milestone};
 use crate::ids::{ChanId, Sid, Zxid};
 use crate::journal::{Record, Scanner, logs_to_replay};
 use crate::snapshot::SnapshotWriter;
 use crate::time::Instant;
 use crate::tree::{OPEN, WalkId};
 use crate::wire::{PacketKind, encode_packet, encode_txn};
-use crate::zab::{SyncPlan, plan_sync};
+use crate::zab::{SyncBranch, SyncPlan, plan_sync};
 use std::collections::VecDeque;
 
 /// How far a learner has come.
@@ -146,31 +146,31 @@ impl Server {
         let HandlerStage::AwaitSync { last } = handler.stage else { return };
         let sid = handler.sid;
         let log_failed = self.leader_mut().is_some_and(|leader| leader.tree_next.remove(&sid));
-        let plan = match self.config.force_snapshot_sync || log_failed {
-            true => SyncPlan::Snap,
-            false => plan_sync(&self.history, last, established),
+        let (plan, branch) = match (self.config.force_snapshot_sync, log_failed) {
+            (true, _) => (SyncPlan::Snap, SyncBranch::Forced),
+            (false, true) => (SyncPlan::Snap, SyncBranch::LogUnusable),
+            (false, false) => plan_sync(&self.history, last, established),
         };
-        let horizon = self.zxid_proposed;
-        match plan {
-            SyncPlan::Diff { from } => self.send_from(chan, PacketKind::Diff, horizon, from),
-            SyncPlan::Trunc { to } => self.send_from(chan, PacketKind::Trunc, to, to),
-            SyncPlan::FromLog { from } => self.read_log_for(chan, from, Some(from)),
-            SyncPlan::Snap => self.send_snapshot(chan),
-        }
+        let (kind, zxid, from) = match plan {
+            SyncPlan::Diff { from } => (PacketKind::Diff, self.zxid_proposed, from),
+            SyncPlan::Trunc { to } => (PacketKind::Trunc, to, to),
+            SyncPlan::FromLog { from } => return self.read_log_for(chan, from, Some(from)),
+            SyncPlan::Snap => return self.send_snapshot(chan, branch),
+        };
+        self.send_from(chan, kind, zxid, from);
+        self.report(Milestone::SyncStarted { sid, branch, zxid });
     }
 
     fn send_from(&mut self, chan: ChanId, kind: PacketKind, zxid: Zxid, from: Zxid) {
         let Some(handler) = self.handler_mut(chan) else { return };
         handler.stage = HandlerStage::Memory;
         (handler.cursor, handler.told) = (from, from);
-        let sid = handler.sid;
         if let Some(peers) = &mut self.peers {
             peers.send(chan, kind, zxid, None);
         }
-        self.report(crate::effect::Milestone::SyncStarted { sid, kind: kind.number(), zxid });
     }
 
-    fn send_snapshot(&mut self, chan: ChanId) {
+    fn send_snapshot(&mut self, chan: ChanId, branch: SyncBranch) {
         let label = match self.leader() {
             // No history of the learner's own can be above it.
             Some(leader) if leader.is_established() => {
@@ -192,8 +192,7 @@ impl Server {
         if let Some(peers) = &mut self.peers {
             peers.write(chan, |out| out.extend_from_slice(&begun));
         }
-        let kind = PacketKind::Snap.number();
-        self.report(crate::effect::Milestone::SyncStarted { sid, kind, zxid: label });
+        self.report(Milestone::SyncStarted { sid, branch, zxid: label });
     }
 
     fn read_log_for(&mut self, chan: ChanId, from: Zxid, wanted: Option<Zxid>) {
@@ -204,7 +203,7 @@ impl Server {
         let files = logs_to_replay(&places, from.next());
         let files: VecDeque<FileId> = files.into_iter().map(|(at, _)| FileId(at as u32)).collect();
         if wanted.is_some() && files.len() > LOGS_MAX {
-            return self.send_snapshot(chan);
+            return self.send_snapshot(chan, SyncBranch::LogUnusable);
         }
         let scanner = Box::new(Scanner::new(self.config.record_max(), Zxid::ZERO));
         let reading = LogReading { files, at: 0, asked: false, scanner, wanted };
@@ -434,6 +433,7 @@ impl Server {
         if (bytes.len() as u32) < CHUNK {
             reading.scanner.end();
         }
+        let was_wanted = reading.wanted.is_some();
         let (mut out, mut reached) = (Vec::new(), false);
         while let Some(record) = reading.scanner.next() {
             let zxid = record.header.zxid;
@@ -468,9 +468,13 @@ impl Server {
         if found {
             (handler.cursor, handler.told) = (cursor, cursor);
         }
+        let begun = (found && was_wanted).then_some(handler.sid);
         match reached && found {
             true => handler.stage = HandlerStage::Memory,
             false => handler.log = Some(reading),
+        }
+        if let Some(sid) = begun {
+            self.report(Milestone::SyncStarted { sid, branch: SyncBranch::Log, zxid: horizon });
         }
         self.more_to_do = true;
         if let Some(peers) = &mut self.peers {
@@ -483,7 +487,7 @@ impl Server {
         let Some(handler) = self.handler_mut(chan) else { return };
         handler.log = None;
         match handler.cursor == Zxid::ZERO {
-            true => self.send_snapshot(chan),
+            true => self.send_snapshot(chan, SyncBranch::LogUnusable),
             false => {
                 let sid = handler.sid;
                 if let Some(leader) = self.leader_mut() {

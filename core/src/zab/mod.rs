@@ -7,4 +7,5 @@ mod sync_plan;
 
 pub(crate) use acks::Acks;
 pub(crate) use history::History;
+pub use sync_plan::SyncBranch;
 pub(crate) use sync_plan::{SyncPlan, plan_sync};

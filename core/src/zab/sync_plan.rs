@@ -2,6 +2,7 @@
 
 use super::History;
 use crate::ids::Zxid;
+use serde::{Deserialize, Serialize};
 
 /// How a learner is brought level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,37 +17,111 @@ pub(crate) enum SyncPlan {
     Snap,
 }
 
+/// Why a learner is brought level in this way: a row of the table in quorum protocol §8.1, or of the walk in §8.2.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum SyncBranch {
+    /// DIFF: it lacks nothing.
+    Level,
+    /// DIFF: it lacks txns that are in memory.
+    Recent,
+    /// DIFF: it led or served in an epoch in which nothing was proposed that it has.
+    NewEpoch,
+    /// DIFF: it lacks txns that are in the log.
+    Log,
+    /// TRUNC: it has more than the whole history.
+    Ahead,
+    /// TRUNC: inside one epoch it has a txn that the history has not.
+    Parted,
+    /// SNAP: `forceSnapshotSync`.
+    Forced,
+    /// SNAP: it has nothing.
+    Empty,
+    /// SNAP: its last txn is of an epoch of which nothing has survived.
+    Vanished,
+    /// SNAP: its last txn is none of ours, and where the histories part is not known.
+    OtherEpoch,
+    /// SNAP: what it lacks is not in the log, or no longer.
+    LogUnusable,
+}
+
+impl SyncBranch {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Level,
+        Self::Recent,
+        Self::NewEpoch,
+        Self::Log,
+        Self::Ahead,
+        Self::Parted,
+        Self::Forced,
+        Self::Empty,
+        Self::Vanished,
+        Self::OtherEpoch,
+        Self::LogUnusable,
+    ];
+
+    /// For a person.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Level => "DIFF, it lacks nothing",
+            Self::Recent => "DIFF, it gets the txns it lacks from memory",
+            Self::NewEpoch => "DIFF, it has a newer epoch but no txn of it",
+            Self::Log => "DIFF, it gets the txns it lacks from the log",
+            Self::Ahead => "TRUNC, it has more than this leader, which was never committed",
+            Self::Parted => {
+                "TRUNC, it has a txn that this leader has not, which was never committed"
+            }
+            Self::Forced => "SNAP, as forceSnapshotSync demands",
+            Self::Empty => "SNAP, it has nothing",
+            Self::Vanished => "SNAP, it has txns of an epoch of which nothing has survived",
+            Self::OtherEpoch => "SNAP, its history and this leader's part in an unknown place",
+            Self::LogUnusable => "SNAP, what it lacks is no longer in the log",
+        }
+    }
+}
+
 /// Decides for a learner whose last zxid is `last`. `established`: a quorum has our history already, so that this
 /// learner can wait for a snapshot, whose label no history of its own can exceed.
-pub(crate) fn plan_sync(history: &History, last: Zxid, established: bool) -> SyncPlan {
+pub(crate) fn plan_sync(
+    history: &History,
+    last: Zxid,
+    established: bool,
+) -> (SyncPlan, SyncBranch) {
     // `(e,0)` names no txn: a server that led or was given a snapshot in epoch e before anything was proposed in it.
     let names_a_txn = last.counter() != 0;
     if last > history.last() {
         if !names_a_txn {
             // It has heard of a leadership of which no txn has survived; what it holds below that, nobody knows.
-            return SyncPlan::Snap;
+            return (SyncPlan::Snap, SyncBranch::Vanished);
         }
         let same_reign = last.epoch() == history.last().epoch() && history.last().counter() != 0;
         // Java cuts its log at the first txn that is not below, so it must hold the one we name; only inside one epoch
         // we know that it does.
         return match same_reign || !established {
-            true => SyncPlan::Trunc { to: history.last() },
-            false => SyncPlan::Snap,
+            true => (SyncPlan::Trunc { to: history.last() }, SyncBranch::Ahead),
+            false => (SyncPlan::Snap, SyncBranch::Vanished),
         };
     }
     let Some(floor) = history.floor(last) else {
         return match last == Zxid::ZERO {
-            true => SyncPlan::Snap,
-            false => SyncPlan::FromLog { from: last },
+            true => (SyncPlan::Snap, SyncBranch::Empty),
+            false => (SyncPlan::FromLog { from: last }, SyncBranch::Log),
         };
     };
-    if floor == last || !names_a_txn && floor.epoch() < last.epoch() {
-        return SyncPlan::Diff { from: floor };
+    let diff = SyncPlan::Diff { from: floor };
+    if floor == last {
+        return match last == history.last() {
+            true => (diff, SyncBranch::Level),
+            false => (diff, SyncBranch::Recent),
+        };
+    }
+    if !names_a_txn && floor.epoch() < last.epoch() {
+        return (diff, SyncBranch::NewEpoch);
     }
     // It has a txn that we do not have. Where the histories part inside one epoch, the common part is known.
     match floor.epoch() == last.epoch() && floor.counter() != 0 {
-        true => SyncPlan::Trunc { to: floor },
-        false => SyncPlan::Snap,
+        true => (SyncPlan::Trunc { to: floor }, SyncBranch::Parted),
+        false => (SyncPlan::Snap, SyncBranch::OtherEpoch),
     }
 }
 
@@ -70,22 +145,26 @@ mod tests {
     #[test]
     fn each_row_of_the_table() {
         let plan = |last| plan_sync(&history(), last, true);
-        assert_eq!(plan(zxid(2, 2)), SyncPlan::Diff { from: zxid(2, 2) });
-        assert_eq!(plan(zxid(1, 6)), SyncPlan::Diff { from: zxid(1, 6) });
-        assert_eq!(plan(zxid(1, 4)), SyncPlan::Diff { from: zxid(1, 4) });
-        assert_eq!(plan(zxid(2, 0)), SyncPlan::Diff { from: zxid(1, 6) });
+        let diff = |from| SyncPlan::Diff { from };
+        let trunc = |to| SyncPlan::Trunc { to };
+        assert_eq!(plan(zxid(2, 2)), (diff(zxid(2, 2)), SyncBranch::Level));
+        assert_eq!(plan(zxid(1, 6)), (diff(zxid(1, 6)), SyncBranch::Recent));
+        assert_eq!(plan(zxid(1, 4)), (diff(zxid(1, 4)), SyncBranch::Recent));
+        assert_eq!(plan(zxid(2, 0)), (diff(zxid(1, 6)), SyncBranch::NewEpoch));
         // ZOOKEEPER-1154: between two of ours, but none of ours.
-        assert_eq!(plan(zxid(1, 9)), SyncPlan::Trunc { to: zxid(1, 6) });
-        assert_eq!(plan(zxid(2, 7)), SyncPlan::Trunc { to: zxid(2, 2) });
-        assert_eq!(plan(zxid(1, 3)), SyncPlan::FromLog { from: zxid(1, 3) });
-        assert_eq!(plan(zxid(0, 0)), SyncPlan::Snap);
+        assert_eq!(plan(zxid(1, 9)), (trunc(zxid(1, 6)), SyncBranch::Parted));
+        assert_eq!(plan(zxid(2, 7)), (trunc(zxid(2, 2)), SyncBranch::Ahead));
+        assert_eq!(plan(zxid(1, 3)), (SyncPlan::FromLog { from: zxid(1, 3) }, SyncBranch::Log));
+        assert_eq!(plan(zxid(0, 0)), (SyncPlan::Snap, SyncBranch::Empty));
     }
 
     #[test]
     fn an_epoch_of_which_nothing_survived_is_not_cut_off_blindly() {
         let (history, last) = (history(), zxid(3, 1));
-        assert_eq!(plan_sync(&history, last, true), SyncPlan::Snap);
-        assert_eq!(plan_sync(&history, last, false), SyncPlan::Trunc { to: zxid(2, 2) });
-        assert_eq!(plan_sync(&history, zxid(3, 0), true), SyncPlan::Snap);
+        let snap = (SyncPlan::Snap, SyncBranch::Vanished);
+        assert_eq!(plan_sync(&history, last, true), snap);
+        let trunc = SyncPlan::Trunc { to: zxid(2, 2) };
+        assert_eq!(plan_sync(&history, last, false), (trunc, SyncBranch::Ahead));
+        assert_eq!(plan_sync(&history, zxid(3, 0), true), snap);
     }
 }

@@ -52,18 +52,21 @@ impl Stream {
     /// Takes bytes in and answers the packets that are whole.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Packet> {
         self.buf.extend_from_slice(bytes);
-        let mut packets = Vec::new();
+        let (mut packets, mut rest) = (Vec::new(), &self.buf[..]);
         loop {
             if self.in_snapshot {
-                let Some(len) = snapshot_length(&self.buf) else { return packets };
-                self.buf.drain(..len);
+                let Some(len) = snapshot_length(rest) else { break };
+                rest = &rest[len..];
                 self.in_snapshot = false;
             }
-            let Some((packet, len)) = packet(&self.buf) else { return packets };
-            self.buf.drain(..len);
+            let Some((packet, len)) = packet(rest) else { break };
+            rest = &rest[len..];
             self.in_snapshot = packet.kind == SNAP;
             packets.push(packet);
         }
+        let read = self.buf.len() - rest.len();
+        self.buf.drain(..read);
+        packets
     }
 }
 
