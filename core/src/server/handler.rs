@@ -60,6 +60,8 @@ pub(super) struct LearnerHandler {
     log: Option<LogReading>,
     /// A proposal it has not acknowledged, and since when that is waited for.
     unacked: Option<(Zxid, Instant)>,
+    /// Bytes of the tree it was sent, which it writes to its disk before it says anything.
+    tree_bytes: u64,
 }
 
 impl LearnerHandler {
@@ -77,6 +79,16 @@ impl LearnerHandler {
             snapshot: None,
             log: None,
             unacked: None,
+            tree_bytes: 0,
+        }
+    }
+
+    /// Silence it is allowed, µs: syncLimit when it serves. Before that initLimit, and the time that a slow disk takes for
+    /// the tree it was given; it cannot say how far it is, since a leader takes the first packet for its ACK of NEWLEADER.
+    pub(super) fn patience_us(&self, init_us: u64, sync_us: u64) -> u64 {
+        match self.stage {
+            HandlerStage::Serving => sync_us,
+            _ => init_us + self.tree_bytes / DISK_BYTES_PER_US,
         }
     }
 
@@ -120,6 +132,8 @@ struct LogReading {
 
 /// Bytes a learner may leave unread before it gets no more.
 const LEARNER_BUDGET: u64 = 4 << 20;
+/// A disk slower than 4 MB/s is given up.
+const DISK_BYTES_PER_US: u64 = 4;
 /// Bytes of a snapshot that are sent to a learner in one turn.
 const SLICE: usize = 256 << 10;
 /// Bytes of the log that are read at once.
@@ -284,6 +298,7 @@ impl Server {
                 handler.stage = HandlerStage::Memory;
             }
             handler.snapshot = writer;
+            handler.tree_bytes += slice.len() as u64;
         }
         if let Some(peers) = &mut self.peers {
             peers.write(chan, |out| out.extend_from_slice(&slice));
@@ -511,4 +526,21 @@ fn send_record(record: &Record, out: &mut Vec<u8>) {
     encode_txn(&record.header, &record.txn, record.digest, &mut payload);
     encode_packet(PacketKind::Proposal, zxid, Some(&payload), out);
     encode_packet(PacketKind::Commit, zxid, None, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_learner_that_writes_a_large_tree_is_given_the_time_for_it() {
+        let mut handler = LearnerHandler::new(Sid(2), false, true, Instant(0));
+        let (init_us, sync_us) = (20_000_000, 10_000_000);
+        handler.stage = HandlerStage::AwaitNewLeaderAck;
+        assert_eq!(handler.patience_us(init_us, sync_us), init_us);
+        handler.tree_bytes = 4_000_000_000;
+        assert_eq!(handler.patience_us(init_us, sync_us), init_us + 1_000_000_000);
+        handler.stage = HandlerStage::Serving;
+        assert_eq!(handler.patience_us(init_us, sync_us), sync_us);
+    }
 }

@@ -481,8 +481,7 @@ impl Server {
                 silent.push((*chan, sync_us / 1000));
                 continue;
             }
-            let serving = handler.stage == HandlerStage::Serving;
-            let limit_us = if serving { sync_us } else { init_us };
+            let limit_us = handler.patience_us(init_us, sync_us);
             if now.since(handler.heard_at) > limit_us {
                 silent.push((*chan, limit_us / 1000));
             }
