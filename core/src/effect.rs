@@ -10,7 +10,7 @@ use crate::wire::PeerState;
 use crate::zab::SyncBranch;
 use serde::{Deserialize, Serialize};
 
-/// Bytes of this turn; resolved by [`Server::bytes`](crate::Server::bytes).
+/// Bytes of this turn; resolved by [`Turn::bytes`](crate::Turn::bytes).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Span {
     /// First byte.
@@ -19,7 +19,7 @@ pub struct Span {
     pub len: usize,
 }
 
-/// A file of the data directories; its place is [`Server::file`](crate::Server::file).
+/// A file of the data directories; its place is [`Turn::place`](crate::Turn::place).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct FileId(pub u32);
 
@@ -179,7 +179,7 @@ pub enum Effect {
         /// Which.
         chan: ChanId,
     },
-    /// Send [`Server::reply`](crate::Server::reply) of this connection. Once per connection and turn.
+    /// Send [`Turn::reply`](crate::Turn::reply) of this connection. Once per connection and turn.
     Reply {
         /// To whom.
         conn: ConnId,
@@ -208,7 +208,7 @@ pub enum Effect {
     },
     /// Something a test or a log may want to know.
     Report(Milestone),
-    /// Stop for good; [`Server::halted`](crate::Server::halted) says why.
+    /// Stop for good; [`Turn::halted`](crate::Turn::halted) says why.
     Halt,
 }
 
