@@ -11,13 +11,23 @@ const HEADER: u64 = 16;
 struct Record {
     at: u64,
     zxid: i64,
-    synced: bool,
 }
 
 #[derive(Clone, Default, Debug)]
 struct LogFile {
+    /// In the order of their places.
     records: Vec<Record>,
+    /// So many of them are synced.
+    synced: usize,
     named: bool,
+}
+
+impl LogFile {
+    /// Nothing stands at that place or behind it any more.
+    fn cut(&mut self, at: u64) {
+        self.records.truncate(self.records.partition_point(|record| record.at < at));
+        self.synced = self.synced.min(self.records.len());
+    }
 }
 
 /// Log records and snapshots.
@@ -72,10 +82,10 @@ impl View {
                 view.snapshots.insert(label);
             } else if bytes.len() as u64 > HEADER {
                 let found = records(&bytes[HEADER as usize..]).into_iter();
-                let records = found
-                    .map(|(at, zxid)| Record { at: at as u64 + HEADER, zxid, synced: true })
-                    .collect();
-                view.files.insert(name.clone(), LogFile { records, named: true });
+                let records: Vec<Record> =
+                    found.map(|(at, zxid)| Record { at: at as u64 + HEADER, zxid }).collect();
+                let synced = records.len();
+                view.files.insert(name.clone(), LogFile { records, synced, named: true });
             }
         }
         view
@@ -86,19 +96,17 @@ impl View {
         match op {
             Op::Append { name, at, bytes } if *at >= HEADER => {
                 let file = self.files.entry(name.clone()).or_default();
-                file.records.retain(|record| record.at < *at);
-                file.records.extend(records(bytes).into_iter().map(|(offset, zxid)| Record {
-                    at: at + offset as u64,
-                    zxid,
-                    synced: false,
-                }));
+                file.cut(*at);
+                let found = records(bytes).into_iter();
+                file.records
+                    .extend(found.map(|(offset, zxid)| Record { at: at + offset as u64, zxid }));
             }
             Op::Append { name, .. } | Op::Reserve { name, .. } => {
                 self.files.entry(name.clone()).or_default();
             }
             Op::Fsync { name, .. } => {
                 for file in self.files.get_mut(name).into_iter() {
-                    file.records.iter_mut().for_each(|record| record.synced = true);
+                    file.synced = file.records.len();
                 }
             }
             Op::Rename { from, to } => {
@@ -109,8 +117,8 @@ impl View {
             Op::FsyncDir => self.files.values_mut().for_each(|file| file.named = true),
             Op::Truncate { name, at } => {
                 for file in self.files.get_mut(name).into_iter() {
-                    file.records.retain(|record| record.at < *at);
-                    file.records.iter_mut().for_each(|record| record.synced = true);
+                    file.cut(*at);
+                    file.synced = file.records.len();
                 }
             }
             Op::Epochs { accepted, current, .. } => self.epochs = Some((*accepted, *current)),
@@ -139,7 +147,7 @@ impl View {
         zxid <= self.snapshot()
             || self.files.values().filter(|file| file.named).any(|file| {
                 let found = file.records.binary_search_by_key(&zxid, |record| record.zxid);
-                found.is_ok_and(|n| file.records[n].synced)
+                found.is_ok_and(|n| n < file.synced)
             })
     }
 

@@ -198,14 +198,18 @@ impl Protocol {
             let first_ack = packet.kind == ACK && !end.acked_newleader;
             let acked = end.acked;
             end.on_learner(packet)?;
-            let end = end.clone();
             return match packet.kind {
-                ACKEPOCH => self.acks_epoch(sid, &end, packet),
+                ACKEPOCH => {
+                    let end = end.clone();
+                    self.acks_epoch(sid, &end, packet)
+                }
                 ACK if names_no_txn(packet.zxid) && first_ack => {
+                    let end = end.clone();
                     self.acks_newleader(sid, &end, packet.zxid)
                 }
                 ACK if !names_no_txn(packet.zxid) => {
-                    self.acks(sid, &end.proposals[acked.min(end.acked)..end.acked])
+                    let fresh = end.proposals[acked.min(end.acked)..end.acked].to_vec();
+                    self.acks(sid, &fresh)
                 }
                 _ => Ok(()),
             };
