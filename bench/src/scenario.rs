@@ -79,24 +79,28 @@ impl fmt::Display for Scenario {
 /// Makes the znodes that the scenarios use, unless they are there, and waits until every member has them.
 pub(crate) fn prepare(addrs: &[SocketAddr]) -> io::Result<()> {
     const NODE_EXISTS: i32 = -110;
+    /// Whoever has this one has them all.
+    const LAST: &str = "/bench/made";
     let mut stream = session(addrs[0])?;
-    let mut make = |path: &str| match ask(&mut stream, Op::Create(path, &DATA))? {
-        0 | NODE_EXISTS => Ok(()),
-        code => Err(io::Error::other(format!("creating {path} answered {code}"))),
-    };
-    make("/bench")?;
-    for node in 0..NODES {
-        make(&format!("/bench/n{node}"))?;
+    if ask(&mut stream, Op::Exists(LAST))? != 0 {
+        let mut make = |path: &str| match ask(&mut stream, Op::Create(path, &DATA))? {
+            0 | NODE_EXISTS => Ok(()),
+            code => Err(io::Error::other(format!("creating {path} answered {code}"))),
+        };
+        make("/bench")?;
+        for node in 0..NODES {
+            make(&format!("/bench/n{node}"))?;
+        }
+        make("/bench/parent")?;
+        for child in 0..CHILDREN {
+            make(&format!("/bench/parent/child-{child:010}"))?;
+        }
+        make(LAST)?;
     }
-    make("/bench/parent")?;
-    for child in 0..CHILDREN {
-        make(&format!("/bench/parent/child-{child:010}"))?;
-    }
-    make("/bench/made")?;
     ask(&mut stream, Op::CloseSession)?;
     for addr in addrs {
         let (mut stream, until) = (session(*addr)?, Instant::now() + PATIENCE);
-        while ask(&mut stream, Op::Exists("/bench/made"))? != 0 {
+        while ask(&mut stream, Op::Exists(LAST))? != 0 {
             if Instant::now() > until {
                 return Err(io::Error::other(format!("{addr} lacks what another member has")));
             }
