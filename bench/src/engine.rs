@@ -103,12 +103,12 @@ pub(crate) fn ask(stream: &mut std::net::TcpStream, op: Op<'_>) -> io::Result<i3
 }
 
 impl Engine {
-    /// Opens `connections` sessions.
-    pub(crate) fn connect(addr: SocketAddr, connections: usize) -> io::Result<Self> {
+    /// Opens `connections` sessions, at each of these addresses in turn.
+    pub(crate) fn connect(addrs: &[SocketAddr], connections: usize) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut conns = Vec::with_capacity(connections);
-        for index in 0..connections {
-            let stream = session(addr)?;
+        for (index, addr) in (0..connections).zip(addrs.iter().cycle()) {
+            let stream = session(*addr)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
             poll.registry().register(

@@ -61,7 +61,7 @@ pub(crate) fn load(target: &Target, znodes: u64, bytes: usize) -> io::Result<()>
     let before = memory("VmRSS");
     let started = Instant::now();
     let cpu = target.cpu_micros();
-    let mut engine = Engine::connect(target.addr, 8)?;
+    let mut engine = Engine::connect(&target.addrs, 8)?;
     engine.run(&mut Root(false), 1, started + EVER)?;
     engine.run(&mut Parents(znodes.div_ceil(WIDTH)), 64, started + EVER)?;
     engine.run(

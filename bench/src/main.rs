@@ -34,7 +34,7 @@ struct Args {
 enum Command {
     /// Throughput, latency and server CPU of scenarios, in interleaved rounds.
     Run {
-        /// NAME=HOST:PORT[,pid=N]; the first is the measure of the others.
+        /// NAME=HOST:PORT[+HOST:PORT...][,pid=N...]; the first is the measure of the others.
         #[arg(long = "target", required = true)]
         targets: Vec<Target>,
         /// {write|create|read|children|mixed}:CONNECTIONSxINFLIGHT.

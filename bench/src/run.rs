@@ -32,7 +32,7 @@ pub(crate) struct Plan {
 }
 
 fn measure(target: &Target, scenario: Scenario, ramp: f64, seconds: f64) -> io::Result<Figures> {
-    let mut engine = Engine::connect(target.addr, scenario.connections)?;
+    let mut engine = Engine::connect(&target.addrs, scenario.connections)?;
     let mut stream = Stream::new(scenario.kind);
     let ramp_end = Instant::now() + Duration::from_secs_f64(ramp);
     engine.run(&mut stream, scenario.depth, ramp_end)?;
@@ -113,7 +113,7 @@ fn row(first: &str, target: &Target, f: &Figures, base: Option<&Figures>) {
 /// the others.
 pub(crate) fn run(targets: &[Target], scenarios: &[Scenario], plan: Plan) -> io::Result<bool> {
     for target in targets {
-        prepare(target.addr)?;
+        prepare(&target.addrs)?;
     }
     for scenario in scenarios {
         for target in targets {

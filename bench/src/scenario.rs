@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::engine::{Workload, ask, session};
 use crate::wire::{self, Op};
@@ -16,6 +18,9 @@ const CHILDREN: u32 = 16;
 
 /// Of a hundred operations of the mixed load, those that write.
 const MIXED_WRITES: u64 = 10;
+
+/// How long a member of an ensemble may take to have what another one has.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The data of every znode: 100 bytes.
 pub(crate) const DATA: [u8; 100] = [0x5a; 100];
@@ -71,24 +76,38 @@ impl fmt::Display for Scenario {
     }
 }
 
-/// Makes the znodes that the scenarios use, unless they are there.
-pub(crate) fn prepare(addr: SocketAddr) -> io::Result<()> {
+/// Makes the znodes that the scenarios use, unless they are there, and waits until every member has them.
+pub(crate) fn prepare(addrs: &[SocketAddr]) -> io::Result<()> {
     const NODE_EXISTS: i32 = -110;
-    let mut stream = session(addr)?;
-    let mut make = |path: &str| match ask(&mut stream, Op::Create(path, &DATA))? {
-        0 | NODE_EXISTS => Ok(()),
-        code => Err(io::Error::other(format!("creating {path} answered {code}"))),
-    };
-    make("/bench")?;
-    for node in 0..NODES {
-        make(&format!("/bench/n{node}"))?;
+    /// Whoever has this one has them all.
+    const LAST: &str = "/bench/made";
+    let mut stream = session(addrs[0])?;
+    if ask(&mut stream, Op::Exists(LAST))? != 0 {
+        let mut make = |path: &str| match ask(&mut stream, Op::Create(path, &DATA))? {
+            0 | NODE_EXISTS => Ok(()),
+            code => Err(io::Error::other(format!("creating {path} answered {code}"))),
+        };
+        make("/bench")?;
+        for node in 0..NODES {
+            make(&format!("/bench/n{node}"))?;
+        }
+        make("/bench/parent")?;
+        for child in 0..CHILDREN {
+            make(&format!("/bench/parent/child-{child:010}"))?;
+        }
+        make(LAST)?;
     }
-    make("/bench/parent")?;
-    for child in 0..CHILDREN {
-        make(&format!("/bench/parent/child-{child:010}"))?;
-    }
-    make("/bench/made")?;
     ask(&mut stream, Op::CloseSession)?;
+    for addr in addrs {
+        let (mut stream, until) = (session(*addr)?, Instant::now() + PATIENCE);
+        while ask(&mut stream, Op::Exists(LAST))? != 0 {
+            if Instant::now() > until {
+                return Err(io::Error::other(format!("{addr} lacks what another member has")));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        ask(&mut stream, Op::CloseSession)?;
+    }
     Ok(())
 }
 

@@ -65,8 +65,8 @@ pub(crate) fn snapshot_stall(targets: &[Target], seconds: f64) -> io::Result<boo
     let mut all_seen = true;
     for target in targets {
         let data = target.data.as_deref().ok_or_else(|| io::Error::other("data=DIR is missing"))?;
-        prepare(target.addr)?;
-        let mut engine = Engine::connect(target.addr, CONNECTIONS)?;
+        prepare(&target.addrs)?;
+        let mut engine = Engine::connect(&target.addrs, CONNECTIONS)?;
         let mut stream = Stream::new(Kind::Mixed);
         engine.run(&mut stream, DEPTH, Instant::now() + Duration::from_secs(2))?;
         engine.take();

@@ -539,7 +539,7 @@ impl State {
         if keep {
             let mut payload = Vec::new();
             encode_txn(&record.header, &record.txn, record.digest, &mut payload);
-            self.history.push(zxid, payload.into(), zxid);
+            self.history.push(zxid, &payload, zxid);
         }
         match self.digest_from {
             Some((from, digest)) if zxid >= from => {

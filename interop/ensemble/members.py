@@ -1,6 +1,7 @@
 """An ensemble of real processes on loopback: each member a Java server (3.8 or 3.9) or Zoetrope, in any mix.
 
-  members.py start DIR KIND,KIND,KIND [--observers N] [--port P] [--cfg key=value ...]   starts, waits until it serves
+  members.py start DIR KIND,KIND,KIND [--observers N] [--port P] [--heap 512m] [--cfg key=value ...]
+                                      starts, waits until it serves
   members.py status DIR | stop DIR
 
 A member may change its kind between two lives: it keeps its data directory. Members end what they started, by pid.
@@ -173,6 +174,15 @@ def tree(member):
         return client.walk("/")
 
 
+def signalled(pid, sig):
+    """Sends a signal; false when there is no such process any more."""
+    try:
+        os.kill(pid, sig)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("what", choices=["start", "status", "stop"])
@@ -180,17 +190,19 @@ def main():
     a.add_argument("kinds", nargs="?", default="zoetrope,zoetrope,zoetrope")
     a.add_argument("--observers", type=int, default=0)
     a.add_argument("--port", type=int, default=23100)
+    a.add_argument("--heap", default="512m")
     a.add_argument("--cfg", action="append", default=[])
     o = a.parse_args()
     if o.what == "stop":
         with open(os.path.join(o.dir, "pids.json")) as f:
-            for pid in json.load(f).values():
-                try:
-                    os.kill(pid, signal.SIGTERM)
-                except ProcessLookupError:
-                    pass
-        return
-    ensemble = Ensemble(o.dir, o.kinds.split(","), o.observers, o.port, cfg=o.cfg)
+            pids = list(json.load(f).values())
+        for attempt in range(200):
+            pids = [pid for pid in pids if signalled(pid, 0 if attempt else signal.SIGTERM)]
+            if not pids:
+                return
+            time.sleep(0.05)
+        sys.exit("still there after 10 s: %s" % pids)
+    ensemble = Ensemble(o.dir, o.kinds.split(","), o.observers, o.port, cfg=o.cfg, heap=o.heap)
     if o.what == "start":
         ensemble.start()
     print(ensemble.hosts())

@@ -145,7 +145,7 @@ impl Server {
         self.zxid_proposed = zxid;
         let end = self.journal.appended();
         if self.peers.is_some() {
-            self.history.push(zxid, self.journal.last_payload().into(), self.committed);
+            self.history.push(zxid, self.journal.last_payload(), self.committed);
         }
         self.proposals.push_back(Proposal { header, txn, digest: Some(digest), end, origin });
         Ok(zxid)

@@ -7,6 +7,7 @@
 use super::Server;
 use super::lead::Leader;
 use super::peers::PeerFault;
+use super::roles::Role;
 use crate::effect::{Effect, FileId, Milestone};
 use crate::ids::{ChanId, Sid, Zxid};
 use crate::journal::{Record, Scanner, logs_to_replay};
@@ -14,7 +15,7 @@ use crate::snapshot::SnapshotWriter;
 use crate::time::Instant;
 use crate::tree::{OPEN, WalkId};
 use crate::wire::{PacketKind, encode_packet, encode_txn};
-use crate::zab::{SyncBranch, SyncPlan, plan_sync};
+use crate::zab::{History, SyncBranch, SyncPlan, plan_sync};
 use std::collections::VecDeque;
 
 /// How far a learner has come.
@@ -115,6 +116,37 @@ impl LearnerHandler {
             self.stage,
             HandlerStage::AwaitNewLeaderAck | HandlerStage::AwaitUpToDate | HandlerStage::Serving
         )
+    }
+
+    /// Proposals, commits and answers to `sync`, in this order: each may rely on those before it.
+    fn stream(&mut self, history: &History, committed: Zxid, out: &mut Vec<u8>) {
+        let (observer, mut sent) = (self.observer, 0);
+        let kind = if observer { PacketKind::Inform } else { PacketKind::Proposal };
+        for (zxid, payload) in history.after(self.cursor) {
+            if observer && zxid > committed || sent > TURN_MAX {
+                break;
+            }
+            sent += payload.len();
+            encode_packet(kind, zxid, Some(payload), out);
+            self.cursor = zxid;
+        }
+        if observer {
+            self.told = self.cursor;
+        } else {
+            for (zxid, _) in history.after(self.told) {
+                if zxid > committed.min(self.cursor) {
+                    break;
+                }
+                encode_packet(PacketKind::Commit, zxid, None, out);
+                self.told = zxid;
+            }
+        }
+        let told = self.told;
+        let level = told >= history.floor(committed).unwrap_or(committed);
+        let due = |upto: &mut Zxid| *upto <= told || level && *upto <= committed;
+        while self.syncs.pop_front_if(due).is_some() {
+            encode_packet(PacketKind::Sync, Zxid::ZERO, None, out);
+        }
     }
 }
 
@@ -352,53 +384,23 @@ impl Server {
         }
     }
 
-    /// Proposals, commits and answers to `sync`, in this order: each may rely on those before it.
     fn feed_live(&mut self, chan: ChanId) {
-        let (committed, base) = (self.committed, self.history.base());
-        let Some(leader) = self.leader() else { return };
-        let Some(handler) = leader.learners.get(&chan) else { return };
-        let (cursor, told, observer) = (handler.cursor, handler.told, handler.observer);
-        if cursor < base {
+        let Self { role, peers, history, committed, .. } = self;
+        let (Role::Leading(leader), Some(peers)) = (role, peers) else { return };
+        let Some(handler) = leader.learners.get_mut(&chan) else { return };
+        let level = handler.told >= history.floor(*committed).unwrap_or(*committed);
+        if handler.cursor == history.last() && level && handler.syncs.is_empty() {
+            return;
+        }
+        if handler.cursor < history.base() {
             let fault =
                 PeerFault("it reads too slowly: what it lacks is no longer in memory".into());
             return self.give_up(chan, &fault);
         }
-        let (mut at, mut out, mut sent) = (cursor, Vec::new(), 0);
-        let kind = if observer { PacketKind::Inform } else { PacketKind::Proposal };
-        for (zxid, payload) in self.history.after(cursor) {
-            if observer && zxid > committed || sent > TURN_MAX {
-                break;
-            }
-            sent += payload.len();
-            encode_packet(kind, zxid, Some(payload), &mut out);
-            at = zxid;
-        }
-        let mut told = told;
-        if observer {
-            told = at;
-        } else {
-            for (zxid, _) in self.history.after(told) {
-                if zxid > committed.min(at) {
-                    break;
-                }
-                encode_packet(PacketKind::Commit, zxid, None, &mut out);
-                told = zxid;
-            }
-        }
-        let level = told >= self.history.floor(committed).unwrap_or(committed);
-        let more = self.history.last() > at && (!observer || committed > at);
-        let Some(handler) = self.handler_mut(chan) else { return };
-        (handler.cursor, handler.told) = (at, told);
-        let due = |upto: &mut Zxid| *upto <= told || level && *upto <= committed;
-        while handler.syncs.pop_front_if(due).is_some() {
-            encode_packet(PacketKind::Sync, Zxid::ZERO, None, &mut out);
-        }
-        self.more_to_do |= more;
-        if !out.is_empty()
-            && let Some(peers) = &mut self.peers
-        {
-            peers.write(chan, |bytes| bytes.append(&mut out));
-        }
+        peers.write(chan, |out| handler.stream(history, *committed, out));
+        let observer = handler.observer;
+        self.more_to_do |=
+            history.last() > handler.cursor && (!observer || *committed > handler.cursor);
     }
 
     fn feed_log(&mut self, chan: ChanId) {

@@ -502,7 +502,7 @@ impl Server {
             }
         }
         let committed = self.learner().map_or(self.committed, |l| self.committed.max(l.tentative));
-        self.history.push(zxid, payload.into(), committed);
+        self.history.push(zxid, payload, committed);
         Ok(true)
     }
 

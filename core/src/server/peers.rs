@@ -54,6 +54,10 @@ pub(super) struct Peers {
 
 /// Bytes that may wait in an inbox before reading stops.
 const INBOX_MAX: usize = 1 << 20;
+/// Memory of an inbox that is kept, bytes.
+const INBOX_KEPT: usize = 128 << 10;
+/// Memory of what goes out that is kept, bytes.
+const OUTPUT_KEPT: usize = 256 << 10;
 /// Longest a quorum link may be up before it says who it is, ms.
 const GREETING_MS: u64 = 10_000;
 
@@ -119,8 +123,11 @@ impl Peers {
         let Some(link) = self.links.get_mut(&chan) else { return };
         let before = link.out.len();
         put(&mut link.out);
-        link.produced += (link.out.len() - before) as u64;
-        self.dirty.insert(chan);
+        let more = (link.out.len() - before) as u64;
+        if more > 0 {
+            link.produced += more;
+            self.dirty.insert(chan);
+        }
     }
 
     /// Queues a packet.
@@ -134,6 +141,7 @@ impl Peers {
             let Some(link) = self.links.get_mut(&chan) else { continue };
             let span = Span { start: bytes.len(), len: link.out.len() };
             bytes.append(&mut link.out);
+            link.out.shrink_to(OUTPUT_KEPT);
             effects.push(Effect::SendPeer { chan, bytes: span });
         }
         for (chan, mut out) in std::mem::take(&mut self.leaving) {
@@ -215,11 +223,7 @@ impl Server {
         match (link.link, link.sid) {
             (Link::Election, Some(sid)) => self.on_election_frames(sid, bytes),
             (Link::Election, None) => {}
-            (Link::Quorum, _) => {
-                link.inbox.extend_from_slice(bytes);
-                self.hear_from(chan);
-                self.work_off(chan);
-            }
+            (Link::Quorum, _) => self.on_quorum_bytes(chan, bytes),
         }
     }
 
@@ -253,39 +257,64 @@ impl Server {
         }
     }
 
+    /// New bytes on a quorum link.
+    fn on_quorum_bytes(&mut self, chan: ChanId, bytes: &[u8]) {
+        self.hear_from(chan);
+        let Some(link) = self.peers.as_mut().and_then(|peers| peers.links.get_mut(&chan)) else {
+            return;
+        };
+        if !link.inbox.is_empty() {
+            link.inbox.extend_from_slice(bytes);
+            return self.work_off(chan);
+        }
+        // Mostly all of it is done from where it stands.
+        let Some((at, waits)) = self.work_through(chan, bytes) else { return };
+        let Some(peers) = &mut self.peers else { return };
+        let Some(link) = peers.links.get_mut(&chan) else { return };
+        link.inbox.extend_from_slice(&bytes[at..]);
+        self.settle_inbox(chan, waits);
+    }
+
     /// Does what has come on a quorum link, as far as it goes.
     pub(super) fn work_off(&mut self, chan: ChanId) {
         let Some(link) = self.peers.as_mut().and_then(|peers| peers.links.get_mut(&chan)) else {
             return;
         };
-        let inbox = std::mem::take(&mut link.inbox);
-        let mut at = 0;
-        let mut waits = false;
-        let fault = loop {
-            // The link may be gone, and with it everything that is still to come.
-            if self.peers.as_ref().is_none_or(|peers| !peers.links.contains_key(&chan)) {
-                return;
-            }
-            match self.work_once(chan, &inbox[at..]) {
-                Ok(Front::Done(len)) => at += len,
-                Ok(Front::Incomplete) => break None,
-                Ok(Front::Held) => {
-                    waits = true;
-                    break None;
-                }
-                Err(fault) => break Some(fault),
-            }
-            if at == inbox.len() {
-                break None;
-            }
-        };
-        if let Some(fault) = fault {
-            self.give_up(chan, &fault);
-            return;
-        }
+        let mut inbox = std::mem::take(&mut link.inbox);
+        let Some((at, waits)) = self.work_through(chan, &inbox) else { return };
         let Some(peers) = &mut self.peers else { return };
         let Some(link) = peers.links.get_mut(&chan) else { return };
-        link.inbox = if at == 0 { inbox } else { inbox[at..].to_vec() };
+        inbox.drain(..at);
+        inbox.shrink_to(INBOX_KEPT);
+        link.inbox = inbox;
+        self.settle_inbox(chan, waits);
+    }
+
+    /// How much of these bytes is done with, and whether the rest must wait for something else than more bytes. `None`:
+    /// the link was given up.
+    fn work_through(&mut self, chan: ChanId, bytes: &[u8]) -> Option<(usize, bool)> {
+        let mut at = 0;
+        let fault = loop {
+            // The link may be gone, and with it everything that is still to come.
+            self.peers.as_ref().filter(|peers| peers.links.contains_key(&chan))?;
+            match self.work_once(chan, &bytes[at..]) {
+                Ok(Front::Done(len)) => at += len,
+                Ok(Front::Incomplete) => return Some((at, false)),
+                Ok(Front::Held) => return Some((at, true)),
+                Err(fault) => break fault,
+            }
+            if at == bytes.len() {
+                return Some((at, false));
+            }
+        };
+        self.give_up(chan, &fault);
+        None
+    }
+
+    /// Stops reading from a link whose inbox is full of what must wait, and begins again.
+    fn settle_inbox(&mut self, chan: ChanId, waits: bool) {
+        let Some(peers) = &mut self.peers else { return };
+        let Some(link) = peers.links.get_mut(&chan) else { return };
         // What is not whole needs the bytes that are still to come.
         let full = waits && link.inbox.len() > INBOX_MAX;
         if waits {

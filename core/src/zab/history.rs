@@ -2,26 +2,42 @@
 
 use crate::ids::Zxid;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// Recent txns. Every entry follows the one before; the last is the last one logged.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct History {
-    entries: VecDeque<(Zxid, Arc<[u8]>)>,
+    entries: VecDeque<Entry>,
     /// The zxid before the first entry: whoever has it can be brought level from here.
     base: Zxid,
+    /// Payloads, one behind the other: a piece of memory for each would have to be found and given back for every txn.
+    blocks: VecDeque<Vec<u8>>,
+    /// Number of the first block, counted from the beginning.
+    first_block: u64,
+    /// A block that is no longer needed, to be filled again.
+    spare: Option<Vec<u8>>,
     bytes: usize,
+}
+
+/// A txn, and where its payload stands.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    zxid: Zxid,
+    block: u64,
+    start: u32,
+    len: u32,
 }
 
 /// Txns kept whatever their size, as Java's `commitLogCount`.
 const KEPT_MIN: usize = 500;
 /// Bytes kept beyond those.
 const KEPT_BYTES: usize = 16 << 20;
+/// Bytes of a block, unless a single txn needs more.
+const BLOCK: usize = 64 << 10;
 
 impl History {
     /// Nothing is known of what came before `base`, which is included.
     pub(crate) fn starting_after(base: Zxid) -> Self {
-        Self { entries: VecDeque::new(), base, bytes: 0 }
+        Self { base, ..Self::default() }
     }
 
     /// The zxid before the first entry.
@@ -31,39 +47,78 @@ impl History {
 
     /// The last txn, or the base when there is none.
     pub(crate) fn last(&self) -> Zxid {
-        self.entries.back().map_or(self.base, |(zxid, _)| *zxid)
+        self.entries.back().map_or(self.base, |entry| entry.zxid)
     }
 
     /// Adds a txn that was logged. What is no longer needed goes; nothing above `committed` does.
-    pub(crate) fn push(&mut self, zxid: Zxid, payload: Arc<[u8]>, committed: Zxid) {
+    pub(crate) fn push(&mut self, zxid: Zxid, payload: &[u8], committed: Zxid) {
         assert!(zxid > self.last(), "{zxid} is logged after {}", self.last());
         self.bytes += payload.len();
-        self.entries.push_back((zxid, payload));
+        let (block, start) = self.store(payload);
+        self.entries.push_back(Entry { zxid, block, start, len: payload.len() as u32 });
         while self.entries.len() > KEPT_MIN && self.bytes > KEPT_BYTES {
-            let Some((zxid, payload)) = self.entries.pop_front_if(|(zxid, _)| *zxid <= committed)
-            else {
+            let Some(entry) = self.entries.pop_front_if(|entry| entry.zxid <= committed) else {
                 return;
             };
-            self.base = zxid;
-            self.bytes -= payload.len();
+            self.base = entry.zxid;
+            self.bytes -= entry.len as usize;
+            self.let_go_of_blocks();
         }
     }
 
+    fn store(&mut self, payload: &[u8]) -> (u64, u32) {
+        let fits = |block: &Vec<u8>| block.capacity() - block.len() >= payload.len();
+        if !self.blocks.back().is_some_and(fits) {
+            let new = || Vec::with_capacity(payload.len().max(BLOCK));
+            self.blocks.push_back(self.spare.take().filter(fits).unwrap_or_else(new));
+        }
+        let number = self.first_block + self.blocks.len() as u64 - 1;
+        let block = self.blocks.back_mut().expect("there is one now");
+        let start = block.len() as u32;
+        block.extend_from_slice(payload);
+        (number, start)
+    }
+
+    /// Blocks before that of the first entry hold nothing any more.
+    fn let_go_of_blocks(&mut self) {
+        let Some(first) = self.entries.front().map(|entry| entry.block) else { return };
+        while self.first_block < first {
+            self.first_block += 1;
+            let Some(mut block) = self.blocks.pop_front() else { return };
+            if block.capacity() <= BLOCK {
+                block.clear();
+                self.spare = Some(block);
+            }
+        }
+    }
+
+    fn payload(&self, entry: &Entry) -> &[u8] {
+        let start = entry.start as usize;
+        &self.blocks[(entry.block - self.first_block) as usize][start..start + entry.len as usize]
+    }
+
     fn position_after(&self, zxid: Zxid) -> usize {
-        self.entries.partition_point(|(at, _)| *at <= zxid)
+        // Inside one epoch zxids have no gaps, so the place of a recent one is known without a search.
+        let back = usize::try_from(self.last().0.wrapping_sub(zxid.0)).unwrap_or(usize::MAX);
+        let guess = self.entries.len().saturating_sub(back);
+        if guess > 0 && self.entries[guess - 1].zxid == zxid {
+            return guess;
+        }
+        self.entries.partition_point(|entry| entry.zxid <= zxid)
     }
 
     /// The highest zxid of the history that is not above `zxid`; `None` when that lies before its beginning.
     pub(crate) fn floor(&self, zxid: Zxid) -> Option<Zxid> {
         match self.position_after(zxid) {
             0 => (self.base <= zxid).then_some(self.base),
-            n => self.entries.get(n - 1).map(|(at, _)| *at),
+            n => self.entries.get(n - 1).map(|entry| entry.zxid),
         }
     }
 
     /// The txns above `zxid`, in order.
-    pub(crate) fn after(&self, zxid: Zxid) -> impl Iterator<Item = (Zxid, &Arc<[u8]>)> {
-        self.entries.range(self.position_after(zxid)..).map(|(at, payload)| (*at, payload))
+    pub(crate) fn after(&self, zxid: Zxid) -> impl Iterator<Item = (Zxid, &[u8])> {
+        let entries = self.entries.range(self.position_after(zxid)..);
+        entries.map(|entry| (entry.zxid, self.payload(entry)))
     }
 }
 
@@ -71,15 +126,12 @@ impl History {
 mod tests {
     use super::*;
 
-    fn payload(len: usize) -> Arc<[u8]> {
-        vec![0; len].into()
-    }
-
     #[test]
     fn what_is_not_committed_stays() {
         let mut history = History::starting_after(Zxid(10));
+        let payload = vec![0; 1 << 20];
         for n in 11..=1200 {
-            history.push(Zxid(n), payload(1 << 20), Zxid(300));
+            history.push(Zxid(n), &payload, Zxid(300));
         }
         assert_eq!(history.base(), Zxid(300));
         assert_eq!(history.last(), Zxid(1200));
@@ -87,13 +139,37 @@ mod tests {
     }
 
     #[test]
+    fn payloads_stay_what_they_were_while_blocks_go() {
+        let mut history = History::starting_after(Zxid(0));
+        let payload = |n: i64| vec![n as u8; 1 + (n as usize * 7919) % 90_000];
+        for n in 1..=2000 {
+            history.push(Zxid(n), &payload(n), Zxid(n));
+        }
+        assert_eq!(history.entries.len(), KEPT_MIN);
+        assert!(history.blocks.iter().map(Vec::len).sum::<usize>() < history.bytes + 2 * 90_000);
+        for (zxid, bytes) in history.after(history.base()) {
+            assert!(bytes == payload(zxid.0), "{zxid}");
+        }
+    }
+
+    #[test]
     fn the_floor_is_a_zxid_of_the_history() {
         let mut history = History::starting_after(Zxid(10));
-        history.push(Zxid(11), payload(1), Zxid(11));
-        history.push(Zxid(0x1_0000_0001), payload(1), Zxid(11));
-        let floors = [(9, None), (10, Some(10)), (12, Some(11)), (i64::MAX, Some(0x1_0000_0001))];
+        history.push(Zxid(11), &[0], Zxid(11));
+        history.push(Zxid(0x1_0000_0001), &[0], Zxid(11));
+        history.push(Zxid(0x1_0000_0002), &[0], Zxid(11));
+        let floors = [
+            (9, None),
+            (10, Some(10)),
+            (12, Some(11)),
+            (0x1_0000_0001, Some(0x1_0000_0001)),
+            (i64::MAX, Some(0x1_0000_0002)),
+        ];
         for (zxid, floor) in floors {
             assert_eq!(history.floor(Zxid(zxid)), floor.map(Zxid), "{zxid:x}");
         }
+        assert_eq!(history.after(Zxid(0)).count(), 3);
+        assert_eq!(history.after(Zxid(0x1_0000_0001)).count(), 1);
+        assert_eq!(history.after(Zxid(0x1_0000_0002)).count(), 0);
     }
 }

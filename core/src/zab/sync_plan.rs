@@ -137,7 +137,7 @@ mod tests {
     fn history() -> History {
         let mut history = History::starting_after(zxid(1, 4));
         for at in [zxid(1, 5), zxid(1, 6), zxid(2, 1), zxid(2, 2)] {
-            history.push(at, [][..].into(), at);
+            history.push(at, &[], at);
         }
         history
     }
