@@ -39,6 +39,8 @@ pub struct Config {
     pub enforce_quota: bool,
     /// `reconfigEnabled`.
     pub reconfig_enabled: bool,
+    /// `readonlymode.enabled`: without a quorum, clients are served that can do without writing.
+    pub read_only_mode: bool,
 }
 
 /// How much a client may ask for before it has to wait.
@@ -205,6 +207,7 @@ impl Default for Config {
             emulate_353_ttl: false,
             enforce_quota: false,
             reconfig_enabled: false,
+            read_only_mode: false,
         }
     }
 }

@@ -246,6 +246,10 @@ pub enum Milestone {
     Serving {
         zxid: Zxid,
     },
+    /// There is no quorum: clients that can do without writing are served from here on.
+    ServingReadOnly {
+        zxid: Zxid,
+    },
     /// A snapshot is being taken.
     SnapshotStarted {
         zxid: Zxid,
@@ -331,6 +335,8 @@ pub enum Refusal {
     WrongPassword,
     /// The client has seen a zxid that this server has not.
     ClientAhead,
+    /// Without a quorum nobody knows whether it lives.
+    ReadOnly,
 }
 
 /// Why a connection was closed by the server.
@@ -362,4 +368,6 @@ pub enum DropReason {
     TooLarge,
     /// The server is shutting down, or does not serve.
     NotServing,
+    /// The server is read-only, and this client, or its session, needs a quorum.
+    ReadOnly,
 }

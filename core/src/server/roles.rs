@@ -84,6 +84,8 @@ impl Server {
         let before = std::mem::replace(&mut self.role, next);
         match before {
             Role::Leading(_) | Role::Following(_) | Role::Observing(_) => self.end_service(),
+            // It was read-only.
+            Role::Looking(_) if self.served => self.end_service(),
             Role::Alone | Role::Resting | Role::Looking(_) => {}
         }
         // Learners that came early stay: they have elected this server before it knew.
@@ -118,7 +120,10 @@ impl Server {
     pub(super) fn drive_role(&mut self) {
         match &self.role {
             Role::Resting => self.look_when_durable(),
-            Role::Looking(_) => self.decide(),
+            Role::Looking(_) => {
+                self.decide();
+                self.serve_read_only_when_due();
+            }
             Role::Leading(_) => self.drive_leader(),
             Role::Following(_) | Role::Observing(_) => self.drive_learner(),
             Role::Alone => {}
@@ -132,6 +137,7 @@ impl Server {
         }
         let Some(peers) = &self.peers else { return };
         self.round += 1;
+        self.looking_since = self.now.mono;
         let voter = peers.ensemble.is_voter(peers.me);
         let initial = match voter {
             true => Vote {
@@ -168,7 +174,9 @@ impl Server {
 
     fn arm_election(&mut self) {
         if let Role::Looking(looking) = &self.role {
-            self.effects.push(Effect::SetTimer { id: Timer::Election, at: looking.next_at() });
+            let at = looking.next_at();
+            let at = self.read_only_at().map_or(at, |due| at.min(due.max(self.now.mono)));
+            self.effects.push(Effect::SetTimer { id: Timer::Election, at });
         }
     }
 

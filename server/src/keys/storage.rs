@@ -263,9 +263,10 @@ pub(super) const JVM: &[Key] = &[
         Jvm,
         "readonlymode.enabled",
         "false",
-        "The word isro is allowed. A server that is alone is never read-only",
+        "A server without a quorum serves clients that can do without writing; the word isro is allowed",
         |draft, given| {
             draft.settings.words.read_only_mode = given.flag();
+            draft.settings.core.read_only_mode = given.flag();
             Ok(())
         },
     ),
