@@ -113,6 +113,10 @@ pub struct Figures {
     pub unsynced_crashes: u64,
     /// A leader was taken from its followers: it crashed, stood still, or was cut off.
     pub forced_changes: u64,
+    /// Times a server began to serve read-only.
+    pub read_only_stints: u64,
+    /// Requests that were answered by a read-only server.
+    pub read_only_answers: u64,
     /// Simulated time, µs.
     pub simulated_us: u64,
 }

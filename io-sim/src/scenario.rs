@@ -39,6 +39,9 @@ pub struct Scenario {
     /// Hierarchical quorums: the ids of each group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Vec<u32>>,
+    /// Servers without a quorum serve read-only, and every other client, the first among them, can do with that.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
     /// Kinds of operations the clients leave out.
     #[serde(default)]
     pub without: Vec<Operation>,
@@ -101,6 +104,8 @@ pub enum Step {
     ExpectAgreement,
     /// Every client must get a write through within that time.
     ExpectService(u64),
+    /// Every client that can do without writing must be answered by a read-only server within that time.
+    ExpectReads(u64),
     /// Every client must have a session within that time, be the disk full or not.
     ExpectSessions(u64),
 }
@@ -269,6 +274,10 @@ pub enum Fault {
     },
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 fn is_zero(n: &u32) -> bool {
     *n == 0
 }
@@ -343,8 +352,10 @@ mod tests {
             peers = 5
             observers = 1
             groups = [[1, 2, 3], [4, 5]]
+            read_only = true
             steps = [
               { await-leader = 20000 },
+              { expect-reads = 9000 },
               { fault-at = { at = "leader", fault = { isolate = 9000 } } },
               { fault-at = { at = 2, fault = { stall = 300 } } },
               { fault = { partition = { groups = [[1], [2, 3]], ms = 500 } } },

@@ -49,6 +49,7 @@ pub fn swarm(seed: u64) -> Scenario {
         peers: None,
         observers: 0,
         groups: Vec::new(),
+        read_only: false,
         without,
         steps,
     }
@@ -152,6 +153,8 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         peers: Some(peers),
         observers,
         groups,
+        // Drawn from a stream of its own.
+        read_only: Rng::new(seed, "read-only").one_in(3),
         without,
         steps,
     }

@@ -211,6 +211,8 @@ impl<J: Judge> World<J> {
                 Effect::Report(milestone) => {
                     self.note(format!("{milestone:?}").as_bytes());
                     fate.served |= matches!(milestone, Milestone::Serving { .. });
+                    let read_only = matches!(milestone, Milestone::ServingReadOnly { .. });
+                    self.figures.read_only_stints += u64::from(read_only);
                 }
                 Effect::Halt => fate.halted = turn.halted().map(str::to_owned),
                 effect if alone => return Err(format!("a server alone asks for {effect:?}")),

@@ -74,7 +74,10 @@ impl Together {
                         r.int().and_then(|_| r.long()).unwrap_or(0)
                     }
                 };
-                if zxid > 0 {
+                if zxid > 0 && self.oracle(at.sid).is_read_only(*id) {
+                    // Nobody could commit anything by that.
+                    self.protocol.must_be_committed(at.sid, zxid)?;
+                } else if zxid > 0 {
                     let why = format!("a reply of server {} to {id}", at.sid);
                     self.protocol.commit(zxid, &why)?;
                 }
@@ -189,8 +192,13 @@ impl Judge for Together {
     }
 
     fn turned(&mut self, at: At, server: &Server) -> Verdict {
-        if !serves(server) {
+        let read_only = role_of(server) == Role::ReadOnly;
+        self.oracle(at.sid).serves_read_only(at.sid, read_only)?;
+        if !serves(server) && !read_only {
             return Ok(());
+        }
+        if read_only {
+            self.protocol.must_be_committed(at.sid, server.zxid_applied().0)?;
         }
         let (zxid, digest) = (server.zxid_applied().0, server.tree_digest());
         self.protocol.shows(at.sid, zxid, digest)?;

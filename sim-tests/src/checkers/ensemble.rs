@@ -361,6 +361,14 @@ impl Protocol {
         self.commit(txn, &format!("what {sid} has applied"))
     }
 
+    /// A server without a quorum shows only what others have shown to be committed.
+    pub(crate) fn must_be_committed(&self, sid: Sid, zxid: i64) -> Verdict {
+        let txn = self.history.txn(zxid);
+        named("R1", txn == 0 || self.history.is_committed(txn), || {
+            format!("{sid} is read-only and shows {zxid:#x}, which nobody has committed")
+        })
+    }
+
     /// Who leads, for those that have to know.
     pub(crate) fn is_leader(&self, sid: Sid, epoch: u32) -> bool {
         self.history.leader(epoch) == Some(sid)
