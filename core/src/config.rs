@@ -17,6 +17,10 @@ pub struct Config {
     pub sync_limit: u32,
     /// `forceSnapshotSync`: learners always get the whole tree.
     pub force_snapshot_sync: bool,
+    /// `leader.maxConcurrentSnapSyncs`: learners that are sent the tree at a time before observers are turned away.
+    pub snap_syncs_max: u32,
+    /// `leader.maxConcurrentDiffSyncs`: the same for learners that are sent txns only.
+    pub diff_syncs_max: u32,
     /// `tickTime`, ms.
     pub tick_ms: u32,
     /// `minSessionTimeout`, ms; `None`: two ticks.
@@ -196,6 +200,8 @@ impl Default for Config {
             init_limit: 10,
             sync_limit: 5,
             force_snapshot_sync: false,
+            snap_syncs_max: 10,
+            diff_syncs_max: 100,
             tick_ms: 3000,
             min_session_timeout_ms: None,
             max_session_timeout_ms: None,

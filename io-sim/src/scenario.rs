@@ -39,6 +39,9 @@ pub struct Scenario {
     /// Hierarchical quorums: the ids of each group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Vec<u32>>,
+    /// Learners that are brought level at a time before observers are turned away; left out: Java's numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syncs: Option<u32>,
     /// Servers without a quorum serve read-only, and every other client, the first among them, can do with that.
     #[serde(default, skip_serializing_if = "is_false")]
     pub read_only: bool,
@@ -353,6 +356,7 @@ mod tests {
             observers = 1
             groups = [[1, 2, 3], [4, 5]]
             read_only = true
+            syncs = 1
             steps = [
               { await-leader = 20000 },
               { expect-reads = 9000 },

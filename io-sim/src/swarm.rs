@@ -49,6 +49,7 @@ pub fn swarm(seed: u64) -> Scenario {
         peers: None,
         observers: 0,
         groups: Vec::new(),
+        syncs: None,
         read_only: false,
         without,
         steps,
@@ -153,7 +154,8 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         peers: Some(peers),
         observers,
         groups,
-        // Drawn from a stream of its own.
+        // These are drawn from streams of their own.
+        syncs: (observers > 0 && Rng::new(seed, "syncs").one_in(2)).then_some(1),
         read_only: Rng::new(seed, "read-only").one_in(3),
         without,
         steps,

@@ -122,6 +122,9 @@ pub fn settings(scenario: &Scenario) -> Config {
     config.storage.held_reserve = 16 << 10;
     config.ensemble = ensemble_of(scenario);
     config.read_only_mode = scenario.read_only;
+    if let Some(syncs) = scenario.syncs {
+        (config.snap_syncs_max, config.diff_syncs_max) = (syncs, syncs);
+    }
     if config.ensemble.is_some() {
         config.init_limit = 5;
         config.sync_limit = 2;

@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         peers: None,
         observers: 0,
         groups: Vec::new(),
+        syncs: None,
         read_only: false,
         without: Vec::new(),
         steps,

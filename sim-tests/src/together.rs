@@ -5,7 +5,7 @@ use crate::checkers::{Protocol, epoch};
 use crate::oracle::Oracle;
 use std::collections::BTreeMap;
 use zoetrope_core::wire::{ConnectResponse, OpCode, Reader, RequestHeader, Txn, decode_txn};
-use zoetrope_core::{ChanId, ConnId, Ensemble, Server, Sid};
+use zoetrope_core::{ChanId, Config, ConnId, Server, Sid};
 use zoetrope_io_sim::{At, Judge, Left, Op, Peer, Role, Verdict, role_of, serves};
 
 /// The judge of an ensemble.
@@ -18,9 +18,13 @@ pub(crate) struct Together {
 }
 
 impl Together {
-    pub(crate) fn new(ensemble: Ensemble) -> Self {
+    /// The judge of an ensemble whose servers have these settings.
+    pub(crate) fn new(config: &Config) -> Self {
+        let ensemble = config.ensemble.clone().unwrap_or_default();
         let oracles = ensemble.members.keys().map(|sid| (*sid, Oracle::of_ensemble())).collect();
-        Self { protocol: Protocol::new(ensemble), oracles, births: BTreeMap::new() }
+        let mut protocol = Protocol::new(ensemble);
+        protocol.syncs_max = (config.snap_syncs_max as usize, config.diff_syncs_max as usize);
+        Self { protocol, oracles, births: BTreeMap::new() }
     }
 
     fn oracle(&mut self, sid: Sid) -> &mut Oracle {

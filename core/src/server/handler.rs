@@ -39,6 +39,13 @@ pub(super) enum HandlerStage {
     Serving,
 }
 
+/// With what a learner is brought level.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    Tree,
+    Txns,
+}
+
 /// One learner.
 #[derive(Clone, Debug)]
 pub(super) struct LearnerHandler {
@@ -47,6 +54,8 @@ pub(super) struct LearnerHandler {
     /// It is one of those that are counted.
     pub(super) voter: bool,
     pub(super) stage: HandlerStage,
+    /// How it is being brought level, until it has acknowledged NEWLEADER.
+    way: Option<Way>,
     /// Every txn up to this one was sent to it.
     pub(super) cursor: Zxid,
     /// Where it was when it was level: what came before needs no acknowledgement.
@@ -69,6 +78,7 @@ impl LearnerHandler {
             observer,
             voter,
             stage: HandlerStage::Greeted,
+            way: None,
             cursor: Zxid::ZERO,
             level_at: Zxid::ZERO,
             told: Zxid::ZERO,
@@ -96,6 +106,12 @@ impl LearnerHandler {
             self.unacked = Some((self.cursor, now));
         }
         self.unacked.is_some_and(|(_, since)| now.since(since) > limit_us)
+    }
+
+    /// Is it being brought level that way?
+    fn syncs_by(&self, way: Way) -> bool {
+        let done = matches!(self.stage, HandlerStage::AwaitUpToDate | HandlerStage::Serving);
+        !done && self.way == Some(way)
     }
 
     pub(super) fn has_new_leader(&self) -> bool {
@@ -150,6 +166,9 @@ impl Server {
             true => SyncPlan::Snap,
             false => plan_sync(&self.history, last, established),
         };
+        if plan != SyncPlan::Snap && !self.may_sync(chan, Way::Txns) {
+            return;
+        }
         let horizon = self.zxid_proposed;
         match plan {
             SyncPlan::Diff { from } => self.send_from(chan, PacketKind::Diff, horizon, from),
@@ -157,6 +176,31 @@ impl Server {
             SyncPlan::FromLog { from } => self.read_log_for(chan, from, Some(from)),
             SyncPlan::Snap => self.send_snapshot(chan),
         }
+    }
+
+    /// Observers are turned away where too many learners are being brought level that way (§8.6), and come again. Voters
+    /// are needed: they count, and nobody keeps them waiting.
+    fn may_sync(&mut self, chan: ChanId, way: Way) -> bool {
+        let most = match way {
+            Way::Tree => self.config.snap_syncs_max,
+            Way::Txns => self.config.diff_syncs_max,
+        };
+        let Some(leader) = self.leader_mut() else { return false };
+        let others =
+            leader.learners.iter().filter(|(at, other)| **at != chan && other.syncs_by(way));
+        let others = others.count();
+        let Some(handler) = leader.learners.get_mut(&chan) else { return false };
+        if handler.observer && others >= most as usize {
+            let what = match way {
+                Way::Tree => "the tree; see leader.maxConcurrentSnapSyncs",
+                Way::Txns => "txns; see leader.maxConcurrentDiffSyncs",
+            };
+            let fault = format!("it has no vote, and {others} learners are being sent {what}");
+            self.give_up(chan, &PeerFault(fault));
+            return false;
+        }
+        handler.way = Some(way);
+        true
     }
 
     fn send_from(&mut self, chan: ChanId, kind: PacketKind, zxid: Zxid, from: Zxid) {
@@ -171,6 +215,9 @@ impl Server {
     }
 
     fn send_snapshot(&mut self, chan: ChanId) {
+        if !self.may_sync(chan, Way::Tree) {
+            return;
+        }
         let label = match self.leader() {
             // No history of the learner's own can be above it.
             Some(leader) if leader.is_established() => {

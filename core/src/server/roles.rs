@@ -70,6 +70,10 @@ impl Epochs {
     }
 }
 
+/// Least time from one search for a leader to the next of a server without a vote, ms: the leader may have turned it
+/// away, and would find it at its door again at once.
+const OBSERVER_PAUSE_MS: u64 = 200;
+
 /// How an election ended, which is what this server tells others while it is not looking.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chosen {
@@ -136,9 +140,13 @@ impl Server {
             return;
         }
         let Some(peers) = &self.peers else { return };
+        let voter = peers.ensemble.is_voter(peers.me);
+        let again_at = self.looking_since.plus_ms(OBSERVER_PAUSE_MS);
+        if !voter && self.round > 0 && self.now.mono < again_at {
+            return self.effects.push(Effect::SetTimer { id: Timer::Election, at: again_at });
+        }
         self.round += 1;
         self.looking_since = self.now.mono;
-        let voter = peers.ensemble.is_voter(peers.me);
         let initial = match voter {
             true => Vote {
                 leader: peers.me,
