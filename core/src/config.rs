@@ -62,6 +62,8 @@ pub struct Limits {
     pub output_total: u64,
     /// Bytes of watch events a client may leave unread before it is cut off.
     pub event_budget: u64,
+    /// Bytes another server may leave unread before what can wait for it waits; a few times as many end the link.
+    pub peer_budget: u64,
     /// `request_throttle_max_requests`; 0: no limit.
     pub throttle_max_requests: u32,
     /// `request_throttle_stall_time`, ms.
@@ -227,6 +229,7 @@ impl Default for Limits {
             output_budget: 4 << 20,
             output_total: 512 << 20,
             event_budget: 32 << 20,
+            peer_budget: 4 << 20,
             throttle_max_requests: 0,
             throttle_stall_ms: 100,
             throttled_op_wait_ms: 0,

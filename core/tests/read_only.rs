@@ -2,99 +2,26 @@
 
 mod support;
 
+use support::play::*;
 use support::{Bench, Files};
 use zoetrope_core::wire::{
-    Acl, AclSpec, ConnectRequest, Create, CreateKind, Notification, OpCode, PacketKind, PeerState,
-    Perms, Reader, Request, Txn, TxnHeader, encode_leader_info, encode_notification, encode_packet,
-    encode_txn,
+    AclSpec, ConnectRequest, Create, OpCode, PacketKind, Perms, Reader, Request, Txn,
 };
 use zoetrope_core::*;
 
-const LEADER: Sid = Sid(2);
-const VOTES: ChanId = ChanId(1);
-const STREAM: ChanId = ChanId(2);
-
-fn config() -> Config {
-    let mut ensemble = Ensemble::default();
-    for sid in [Sid(1), LEADER, Sid(3)] {
-        let member = Member { addresses: Vec::new(), observer: false, client: None };
-        ensemble.members.insert(sid, member);
-    }
-    Config { ensemble: Some(ensemble), tick_ms: 500, read_only_mode: true, ..Config::default() }
-}
-
-fn addr() -> std::net::IpAddr {
-    "127.0.0.1".parse().unwrap()
-}
-
-/// Server 2 says that it leads, and server 3 that it follows.
-fn elect(bench: &mut Bench) {
-    for (sid, chan, state) in
-        [(LEADER, VOTES, PeerState::Leading), (Sid(3), ChanId(9), PeerState::Following)]
-    {
-        let (sid, link) = (Some(sid), Link::Election);
-        bench.tell(&Input::PeerUp { sid, chan, link, addr: addr() });
-        let vote = Notification {
-            state,
-            leader: LEADER,
-            zxid: Zxid::ZERO,
-            round: 1,
-            epoch: 1,
-            version: 2,
-            config: None,
-        };
-        let mut bytes = Vec::new();
-        encode_notification(&vote, &mut bytes);
-        bench.tell(&Input::PeerFrames { chan, bytes: &bytes });
-    }
-}
-
-fn packet(bench: &mut Bench, kind: PacketKind, zxid: Zxid, data: Option<&[u8]>) {
-    let mut bytes = Vec::new();
-    encode_packet(kind, zxid, data, &mut bytes);
-    bench.tell(&Input::PeerFrames { chan: STREAM, bytes: &bytes });
-}
-
-fn zxid(counter: i64) -> Zxid {
-    Zxid(1 << 32 | counter)
-}
-
-fn propose(bench: &mut Bench, counter: i64, txn: &Txn) {
-    let (session, cxid) = (SessionId(77), Xid(counter as i32));
-    let header = TxnHeader { session, cxid, zxid: zxid(counter), time_ms: 1 };
-    let mut bytes = Vec::new();
-    encode_txn(&header, txn, None, &mut bytes);
-    packet(bench, PacketKind::Proposal, zxid(counter), Some(&bytes));
-}
-
-fn znode(path: &str, parent_cversion: i32) -> Txn {
-    Txn::Create {
-        path: path.into(),
-        data: Some((*b"x").into()),
-        acl: vec![Acl { perms: Perms::ALL, scheme: "world".into(), id: "anyone".into() }].into(),
-        kind: CreateKind::Plain { ephemeral: false, with_stat: false },
-        parent_cversion,
-    }
+fn willing() -> Config {
+    Config { read_only_mode: true, ..config() }
 }
 
 /// A follower with a session and `/a`, that has logged `/b` as well and does not know whether it is committed.
 fn follower() -> Bench {
-    let mut bench = Bench::start(Files::new(), config());
-    follow(&mut bench);
+    let mut bench = Bench::start(Files::new(), willing());
+    loses_track(&mut bench);
     bench
 }
 
-fn follow(bench: &mut Bench) {
-    elect(bench);
-    let (sid, link) = (Some(LEADER), Link::Quorum);
-    bench.tell(&Input::PeerUp { sid, chan: STREAM, link, addr: addr() });
-    let mut version = Vec::new();
-    encode_leader_info(&mut version);
-    packet(bench, PacketKind::LeaderInfo, zxid(0), Some(&version));
-    packet(bench, PacketKind::Diff, Zxid::ZERO, None);
-    packet(bench, PacketKind::NewLeader, zxid(0), None);
-    packet(bench, PacketKind::UpToDate, zxid(0), None);
-    assert_eq!(bench.server.phase(), Phase::Following);
+fn loses_track(bench: &mut Bench) {
+    lead(bench);
     propose(bench, 1, &Txn::CreateSession { timeout_ms: 10_000 });
     packet(bench, PacketKind::Commit, zxid(1), None);
     propose(bench, 2, &znode("/a", 1));
@@ -232,7 +159,7 @@ fn a_silent_session_expires() {
 
 #[test]
 fn after_a_start_nobody_knows_what_was_committed() {
-    let mut bench = Bench::start(follower().files, config());
+    let mut bench = Bench::start(follower().files, willing());
     bench.ring_after(60_000, Timer::Election);
     assert_eq!(bench.server.phase(), Phase::Looking);
     assert_eq!(bench.greet(CONN, &new(Some(true))), None);
@@ -241,9 +168,8 @@ fn after_a_start_nobody_knows_what_was_committed() {
 
 #[test]
 fn nobody_is_served_where_it_was_not_asked_for() {
-    let config = Config { read_only_mode: false, ..config() };
-    let mut bench = Bench::start(Files::new(), config);
-    follow(&mut bench);
+    let mut bench = Bench::start(Files::new(), config());
+    loses_track(&mut bench);
     lose_quorum(&mut bench);
     bench.ring_after(60_000, Timer::Election);
     assert_eq!(bench.server.phase(), Phase::Looking);

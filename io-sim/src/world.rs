@@ -126,6 +126,7 @@ pub fn settings(scenario: &Scenario) -> Config {
         (config.snap_syncs_max, config.diff_syncs_max) = (syncs, syncs);
     }
     if config.ensemble.is_some() {
+        config.limits.peer_budget = 32 << 10;
         config.init_limit = 5;
         config.sync_limit = 2;
     }

@@ -134,8 +134,6 @@ struct LogReading {
     wanted: Option<Zxid>,
 }
 
-/// Bytes a learner may leave unread before it gets no more.
-const LEARNER_BUDGET: u64 = 4 << 20;
 /// Bytes of a snapshot that are sent to a learner in one turn.
 const SLICE: usize = 256 << 10;
 /// Bytes of the log that are read at once.
@@ -280,6 +278,14 @@ impl Server {
         }
     }
 
+    /// Does the learner ask for more answers to `sync` than it reads? They wait behind what it is being sent; no learner
+    /// has that many clients.
+    pub(super) fn has_too_many_syncs(&self, chan: ChanId) -> bool {
+        let most = self.config.limits.peer_budget as usize / size_of::<Zxid>();
+        let handler = self.leader().and_then(|leader| leader.learners.get(&chan));
+        handler.is_some_and(|handler| handler.syncs.len() >= most)
+    }
+
     /// Sends every learner what it may have by now.
     pub(super) fn feed_learners(&mut self) {
         let Some(leader) = self.leader() else { return };
@@ -292,7 +298,7 @@ impl Server {
     fn feed(&mut self, chan: ChanId) {
         let Some(peers) = &self.peers else { return };
         let Some(link) = peers.link(chan) else { return };
-        if link.unsent() > LEARNER_BUDGET {
+        if link.unsent() > self.config.limits.peer_budget {
             return;
         }
         let Some(handler) = self.handler_mut(chan) else { return };

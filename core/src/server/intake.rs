@@ -584,6 +584,9 @@ impl Server {
         if conn.unsent() > limits.output_budget {
             return true;
         }
+        if (is_write(op) || op == OpCode::Sync) && self.leader_is_behind() {
+            return true;
+        }
         if self.clients.unsent > limits.output_total && !releases {
             return true;
         }

@@ -1,6 +1,8 @@
 //! A server over a data directory in memory, with a disk that never fails unless a test says so.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod play;
+
 use flate2::read::GzDecoder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -28,6 +30,10 @@ pub(crate) struct Bench {
     pub(crate) now: Now,
     /// What was sent to other servers.
     pub(crate) sent: Vec<(ChanId, Vec<u8>)>,
+    /// Links that are not read from.
+    pub(crate) paused: BTreeSet<ChanId>,
+    /// Links the server has given up.
+    pub(crate) given_up: BTreeSet<ChanId>,
 }
 
 const NOW: Now = Now { mono: Instant(1), wall_ms: 1_795_400_000_000 };
@@ -61,6 +67,8 @@ impl Bench {
             closed: false,
             now: NOW,
             sent: Vec::new(),
+            paused: BTreeSet::new(),
+            given_up: BTreeSet::new(),
         };
         bench.run();
         bench
@@ -144,12 +152,18 @@ impl Bench {
                     Effect::SendPeer { chan, bytes } => {
                         self.sent.push((chan, turn.bytes(bytes).to_vec()));
                     }
+                    Effect::PausePeer { chan } => {
+                        self.paused.insert(chan);
+                    }
+                    Effect::ResumePeer { chan } => {
+                        self.paused.remove(&chan);
+                    }
+                    Effect::Disconnect { chan } => {
+                        self.given_up.insert(chan);
+                    }
                     Effect::Halt
                     | Effect::FsyncDir
                     | Effect::Connect { .. }
-                    | Effect::Disconnect { .. }
-                    | Effect::PausePeer { .. }
-                    | Effect::ResumePeer { .. }
                     | Effect::Pause { .. }
                     | Effect::Resume { .. }
                     | Effect::SetTimer { .. } => {}
@@ -180,6 +194,18 @@ impl Bench {
     pub(crate) fn tell(&mut self, input: &Input<'_>) {
         self.server.input(self.now, input);
         self.run();
+    }
+
+    /// Bytes that were sent on a link.
+    pub(crate) fn sent_on(&self, chan: ChanId) -> Vec<u8> {
+        let of_link = |(at, bytes): &(ChanId, Vec<u8>)| (*at == chan).then(|| bytes.clone());
+        self.sent.iter().filter_map(of_link).flatten().collect()
+    }
+
+    /// The other end has read everything.
+    pub(crate) fn read_all(&mut self, chan: ChanId) {
+        let upto = self.sent_on(chan).len() as u64;
+        self.tell(&Input::PeerSent { chan, upto });
     }
 
     /// Time passes, and a timer rings.
