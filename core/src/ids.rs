@@ -99,12 +99,6 @@ impl SessionId {
         }
         bytes
     }
-
-    /// Proves ownership of a session that a server made while it was read-only: whoever is asked to continue it knows
-    /// that no quorum ever heard of it.
-    pub fn read_only_password(self) -> [u8; 16] {
-        self.password().map(|byte| !byte)
-    }
 }
 
 impl fmt::Display for SessionId {

@@ -24,8 +24,6 @@ from zkclient import zk
 # What Java does otherwise, and why ours is meant to be so.
 DIFFERENCES = {
     "closeSession": "Java closes the connection without an answer, ours with one",
-    "an unknown session with its right password":
-        "Java says that it has expired; nobody knows that without a quorum, so ours closes the connection",
 }
 NOT_READ_ONLY = -119
 

@@ -212,10 +212,7 @@ impl Server {
     fn resume_session(&mut self, id: ConnId, request: &ConnectRequest<'_>, timeout_ms: i32) {
         let session = request.session;
         // The password comes first: who knows only an id must not be able to cut its owner off.
-        let refusal = if request.password == session.read_only_password() {
-            // It was made without a quorum, and ended when there was one.
-            Some(Refusal::Unknown)
-        } else if request.password != session.password() {
+        let refusal = if request.password != session.password() {
             Some(Refusal::WrongPassword)
         } else if self.learner().is_some() {
             return self.ask_leader(id, request, timeout_ms);
@@ -317,10 +314,7 @@ impl Server {
         let Some(conn) = self.clients.conns.get_mut(&id) else { return };
         conn.state = ConnState::Up;
         let read_only = conn.read_only.map(|_| is_read_only);
-        let password = match is_read_only {
-            true => session.read_only_password(),
-            false => session.password(),
-        };
+        let password = session.password();
         let response = ConnectResponse { timeout_ms, session, password, read_only };
         self.clients.write(id, |_, out| response.encode(out));
     }

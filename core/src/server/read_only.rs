@@ -60,7 +60,9 @@ impl Server {
         self.welcome(id, session, timeout_ms);
     }
 
-    /// A client comes back to a server that is read-only. The password says whose the session is.
+    /// A client comes back to a server that is read-only. A session that neither this server nor its tree knows is no
+    /// loss, whether it lives or not: its client has seen no txn later than the tree (that was looked at before), so no
+    /// answer to anything that such a session did.
     pub(super) fn resume_read_only_session(
         &mut self,
         id: ConnId,
@@ -68,13 +70,12 @@ impl Server {
         timeout_ms: i32,
     ) {
         let (session, read_only) = (request.session, request.read_only);
-        let of_quorum = request.password == session.password();
-        if of_quorum || self.sessions_applied.contains_key(&session) {
+        if self.sessions_applied.contains_key(&session) {
             // It may live or not. Its client tries on until it meets somebody who knows.
             self.report(Milestone::SessionRefused { session, why: Refusal::ReadOnly });
             return self.drop_conn(id, DropReason::ReadOnly);
         }
-        if request.password != session.read_only_password() {
+        if request.password != session.password() {
             return self.refuse_session(id, session, read_only, Refusal::WrongPassword);
         }
         match self.tracker.get(session) {
