@@ -17,6 +17,10 @@ pub struct Config {
     pub sync_limit: u32,
     /// `forceSnapshotSync`: learners always get the whole tree.
     pub force_snapshot_sync: bool,
+    /// `leader.maxConcurrentSnapSyncs`: learners that are sent the tree at a time before observers are turned away.
+    pub snap_syncs_max: u32,
+    /// `leader.maxConcurrentDiffSyncs`: the same for learners that are sent txns only.
+    pub diff_syncs_max: u32,
     /// `tickTime`, ms.
     pub tick_ms: u32,
     /// `minSessionTimeout`, ms; `None`: two ticks.
@@ -39,6 +43,8 @@ pub struct Config {
     pub enforce_quota: bool,
     /// `reconfigEnabled`.
     pub reconfig_enabled: bool,
+    /// `readonlymode.enabled`: without a quorum, clients are served that can do without writing.
+    pub read_only_mode: bool,
 }
 
 /// How much a client may ask for before it has to wait.
@@ -56,6 +62,8 @@ pub struct Limits {
     pub output_total: u64,
     /// Bytes of watch events a client may leave unread before it is cut off.
     pub event_budget: u64,
+    /// Bytes another server may leave unread before what can wait for it waits; a few times as many end the link.
+    pub peer_budget: u64,
     /// `request_throttle_max_requests`; 0: no limit.
     pub throttle_max_requests: u32,
     /// `request_throttle_stall_time`, ms.
@@ -194,6 +202,8 @@ impl Default for Config {
             init_limit: 10,
             sync_limit: 5,
             force_snapshot_sync: false,
+            snap_syncs_max: 10,
+            diff_syncs_max: 100,
             tick_ms: 3000,
             min_session_timeout_ms: None,
             max_session_timeout_ms: None,
@@ -205,6 +215,7 @@ impl Default for Config {
             emulate_353_ttl: false,
             enforce_quota: false,
             reconfig_enabled: false,
+            read_only_mode: false,
         }
     }
 }
@@ -218,6 +229,7 @@ impl Default for Limits {
             output_budget: 4 << 20,
             output_total: 512 << 20,
             event_budget: 32 << 20,
+            peer_budget: 4 << 20,
             throttle_max_requests: 0,
             throttle_stall_ms: 100,
             throttled_op_wait_ms: 0,

@@ -247,6 +247,10 @@ pub enum Milestone {
     Serving {
         zxid: Zxid,
     },
+    /// There is no quorum: clients that can do without writing are served from here on.
+    ServingReadOnly {
+        zxid: Zxid,
+    },
     /// A snapshot is being taken.
     SnapshotStarted {
         zxid: Zxid,
@@ -332,6 +336,8 @@ pub enum Refusal {
     WrongPassword,
     /// The client has seen a zxid that this server has not.
     ClientAhead,
+    /// Without a quorum nobody knows whether it lives.
+    ReadOnly,
 }
 
 /// Why a connection was closed by the server.
@@ -363,4 +369,6 @@ pub enum DropReason {
     TooLarge,
     /// The server is shutting down, or does not serve.
     NotServing,
+    /// The server is read-only, and this client, or its session, needs a quorum.
+    ReadOnly,
 }

@@ -20,6 +20,8 @@ pub enum Phase {
     Following,
     /// Observing, and serving clients.
     Observing,
+    /// Looking for a leader, and serving clients that do not write.
+    ReadOnly,
     /// Stopped for good.
     Halted,
 }
@@ -28,7 +30,11 @@ impl Phase {
     /// Are clients served?
     pub fn serves(self) -> bool {
         match self {
-            Self::Standalone | Self::Leading | Self::Following | Self::Observing => true,
+            Self::Standalone
+            | Self::Leading
+            | Self::Following
+            | Self::Observing
+            | Self::ReadOnly => true,
             Self::Recovering | Self::Looking | Self::Halted => false,
         }
     }
@@ -40,6 +46,7 @@ impl Phase {
             Self::Leading => "leader",
             Self::Following => "follower",
             Self::Observing => "observer",
+            Self::ReadOnly => "read-only",
             Self::Recovering | Self::Looking | Self::Halted => "looking",
         }
     }
@@ -142,8 +149,10 @@ pub struct Status {
     pub approximate_data_size: u64,
     /// Digest of the tree (storage §2.8).
     pub digest: u64,
-    /// Sessions known.
+    /// Sessions of the ensemble that this server knows of.
     pub sessions: u64,
+    /// Sessions of this server alone: those it makes while it is read-only.
+    pub local_sessions: u64,
     /// Client connections.
     pub connections: u64,
     /// Requests taken in and not answered.

@@ -59,7 +59,7 @@ class Member:
         with open(os.path.join(self.dir, "zoo.cfg"), "w") as f:
             f.write("\n".join(lines) + "\n")
         log = open(self.log, "a")
-        command = servers.command(self.dir, self.kind, self.ensemble.heap, [])
+        command = servers.command(self.dir, self.kind, self.ensemble.heap, self.ensemble.props)
         self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                         start_new_session=True, cwd=self.dir)
         self.ensemble.save()
@@ -106,8 +106,9 @@ class Member:
 
 
 class Ensemble:
-    def __init__(self, directory, kinds, observers=0, port=23100, tick=500, cfg=(), heap="512m"):
+    def __init__(self, directory, kinds, observers=0, port=23100, tick=500, cfg=(), heap="512m", props=()):
         self.dir, self.port, self.tick, self.cfg, self.heap = os.path.abspath(directory), port, tick, list(cfg), heap
+        self.props = list(props)
         os.makedirs(self.dir, exist_ok=True)
         self.members = []
         for n, kind in enumerate(kinds):

@@ -49,6 +49,12 @@ pub(crate) struct Client {
     probe: Option<i32>,
     secret: usize,
     without: Vec<Operation>,
+    /// It can do without writing for a while.
+    pub(crate) willing: bool,
+    /// Its server is read-only.
+    read_only: bool,
+    /// Answers of read-only servers since this was last looked at.
+    pub(crate) read_only_answers: u64,
 }
 
 /// The paths clients fight over: few, so that they meet.
@@ -75,6 +81,9 @@ impl Client {
             probe: None,
             secret: number,
             without,
+            willing: false,
+            read_only: false,
+            read_only_answers: 0,
         }
     }
 
@@ -103,10 +112,16 @@ impl Client {
             timeout_ms: self.timeout_ms,
             session: self.session,
             password: &password,
-            read_only: if rng.one_in(3) { None } else { Some(false) },
+            read_only: if rng.one_in(3) && !self.willing { None } else { Some(self.willing) },
         };
         request.encode(&mut bytes);
         bytes
+    }
+
+    /// Goes on with another session; what it has seen it has seen. The old one is left to expire.
+    pub(crate) fn forget_session(&mut self) {
+        self.session = SessionId::NONE;
+        self.password = [0; 16];
     }
 
     fn lacks(&self, operation: Operation) -> bool {
@@ -136,7 +151,9 @@ impl Client {
                 answered += 1;
                 self.wrote |= err == 0;
                 // Refused for what it asks is answered as well: it has its place in the order.
-                self.proved |= self.probe == Some(xid) && !matches!(err, -1 | -4 | -112 | -118);
+                self.proved |=
+                    self.probe == Some(xid) && !matches!(err, -1 | -4 | -112 | -118 | -119);
+                self.read_only_answers += u64::from(self.read_only);
             }
         }
         self.inbox = inbox[inbox.len() - rest..].to_vec();
@@ -147,11 +164,11 @@ impl Client {
         let Ok(response) = ConnectResponse::decode(frame) else { return };
         if response.timeout_ms <= 0 {
             // Expired, or never known: a new session, and nothing of the old one counts.
-            self.session = SessionId::NONE;
-            self.password = [0; 16];
+            self.forget_session();
             self.cut_off();
             return;
         }
+        self.read_only = response.read_only == Some(true);
         self.session = response.session;
         self.password = response.password;
         self.life = Life::Up;

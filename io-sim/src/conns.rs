@@ -2,6 +2,7 @@
 
 use crate::client::Life;
 use crate::judge::{Judge, Verdict};
+use crate::role::{Role, role_of};
 use crate::schedule::Class;
 use crate::world::{Event, HostEvent, World};
 use std::collections::VecDeque;
@@ -116,7 +117,9 @@ impl<J: Judge> World<J> {
         let client = &mut self.clients[number];
         if client.conn == Some(conn) {
             client.heard_at = self.now;
+            let before = client.read_only_answers;
             self.figures.requests += client.read(bytes);
+            self.figures.read_only_answers += client.read_only_answers - before;
             if client.life == Life::Away {
                 self.plan_host(0, host, HostEvent::ClosedByClient(conn));
             }
@@ -192,7 +195,18 @@ impl<J: Judge> World<J> {
             1 => 0,
             hosts => rng.below(hosts as u64) as usize,
         };
-        let Some(_) = &self.hosts[host].server else { return };
+        let Some(server) = &self.hosts[host].server else { return };
+        if role_of(server) == Role::ReadOnly {
+            // Others are sent away, with whatever session.
+            if rng.one_in(if self.clients[number].willing { 3 } else { 20 }) {
+                // With its session nobody is let in here: it may wait, or begin another.
+                if rng.one_in(2) {
+                    self.clients[number].forget_session();
+                }
+                self.connect(number, host);
+            }
+            return;
+        }
         // A server that does not serve is tried now and then: it must refuse.
         let serves = self.hosts[host].serving;
         let tries = match (serves, together) {

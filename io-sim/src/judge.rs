@@ -116,6 +116,10 @@ pub struct Figures {
     pub forced_changes: u64,
     /// Ways in which learners were brought level.
     pub branches: BTreeSet<SyncBranch>,
+    /// Times a server began to serve read-only.
+    pub read_only_stints: u64,
+    /// Requests that were answered by a read-only server.
+    pub read_only_answers: u64,
     /// Simulated time, µs.
     pub simulated_us: u64,
 }

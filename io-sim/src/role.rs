@@ -9,6 +9,8 @@ pub enum Role {
     Alone,
     /// It reads its files, or looks for a leader.
     Looking,
+    /// It looks for a leader, and serves clients that do not write.
+    ReadOnly,
     /// It leads.
     Leader,
     /// It follows a leader and votes.
@@ -24,11 +26,12 @@ pub fn role_of(server: &Server) -> Role {
         Phase::Leading => Role::Leader,
         Phase::Following => Role::Follower,
         Phase::Observing => Role::Observer,
+        Phase::ReadOnly => Role::ReadOnly,
         Phase::Recovering | Phase::Looking | Phase::Halted => Role::Looking,
     }
 }
 
-/// Are clients served, now? What such a server has applied is committed.
+/// Are clients served that want to write, now? What such a server has applied is committed.
 pub fn serves(server: &Server) -> bool {
-    role_of(server) != Role::Looking
+    !matches!(role_of(server), Role::Looking | Role::ReadOnly)
 }

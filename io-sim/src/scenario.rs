@@ -42,6 +42,12 @@ pub struct Scenario {
     /// Leaders bring every learner level with the whole tree (`forceSnapshotSync`).
     #[serde(default, skip_serializing_if = "is_false")]
     pub force_snapshot_sync: bool,
+    /// Learners that are brought level at a time before observers are turned away; left out: Java's numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syncs: Option<u32>,
+    /// Servers without a quorum serve read-only, and every other client, the first among them, can do with that.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
     /// Kinds of operations the clients leave out.
     #[serde(default)]
     pub without: Vec<Operation>,
@@ -110,6 +116,8 @@ pub enum Step {
     ExpectAgreement,
     /// Every client must get a write through within that time.
     ExpectService(u64),
+    /// Every client that can do without writing must be answered by a read-only server within that time.
+    ExpectReads(u64),
     /// Every client must have a session within that time, be the disk full or not.
     ExpectSessions(u64),
 }
@@ -356,8 +364,11 @@ mod tests {
             peers = 5
             observers = 1
             groups = [[1, 2, 3], [4, 5]]
+            read_only = true
+            syncs = 1
             steps = [
               { await-leader = 20000 },
+              { expect-reads = 9000 },
               { fault-at = { at = "leader", fault = { isolate = 9000 } } },
               { fault-at = { at = 2, fault = { stall = 300 } } },
               { fault = { partition = { groups = [[1], [2, 3]], ms = 500 } } },

@@ -50,6 +50,8 @@ pub fn swarm(seed: u64) -> Scenario {
         observers: 0,
         groups: Vec::new(),
         force_snapshot_sync: false,
+        syncs: None,
+        read_only: false,
         without,
         steps,
     }
@@ -155,6 +157,9 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         observers,
         groups,
         force_snapshot_sync: Rng::new(seed, "settings of servers").one_in(20),
+        // These are drawn from streams of their own.
+        syncs: (observers > 0 && Rng::new(seed, "syncs").one_in(2)).then_some(1),
+        read_only: Rng::new(seed, "read-only").one_in(3),
         without,
         steps,
     }

@@ -214,6 +214,8 @@ impl<J: Judge> World<J> {
                     if let Milestone::SyncStarted { branch, .. } = milestone {
                         self.figures.branches.insert(branch);
                     }
+                    let read_only = matches!(milestone, Milestone::ServingReadOnly { .. });
+                    self.figures.read_only_stints += u64::from(read_only);
                 }
                 Effect::Halt => fate.halted = turn.halted().map(str::to_owned),
                 effect if alone => return Err(format!("a server alone asks for {effect:?}")),

@@ -122,7 +122,12 @@ pub fn settings(scenario: &Scenario) -> Config {
     config.storage.held_reserve = 16 << 10;
     config.ensemble = ensemble_of(scenario);
     config.force_snapshot_sync = scenario.force_snapshot_sync;
+    config.read_only_mode = scenario.read_only;
+    if let Some(syncs) = scenario.syncs {
+        (config.snap_syncs_max, config.diff_syncs_max) = (syncs, syncs);
+    }
     if config.ensemble.is_some() {
+        config.limits.peer_budget = 32 << 10;
         config.init_limit = 5;
         config.sync_limit = 2;
     }
@@ -140,7 +145,11 @@ impl<J: Judge> World<J> {
         }
         let servers = scenario.peers.map_or(1, |voters| voters + scenario.observers);
         let clients = (0..scenario.clients as usize)
-            .map(|n| Client::new(scenario.timeout_ms, scenario.without.clone(), n))
+            .map(|n| {
+                let mut client = Client::new(scenario.timeout_ms, scenario.without.clone(), n);
+                client.willing = scenario.read_only && n % 2 == 0;
+                client
+            })
             .collect();
         let streams = Streams::new(scenario.seed);
         let mut world = Self {
@@ -252,6 +261,7 @@ impl<J: Judge> World<J> {
                 }
                 Ok(())
             }
+            Step::ExpectReads(ms) => self.expect_reads(*ms),
             Step::ExpectAgreement => self.expect_agreement(),
         }
     }
@@ -306,6 +316,19 @@ impl<J: Judge> World<J> {
                     "{}{ms} ms after the last fault no write of the clients {waiting:?} was answered",
                     if together { "L1: " } else { "" }
                 ));
+            }
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Without a quorum, whoever can do with that is answered.
+    fn expect_reads(&mut self, ms: u64) -> Verdict {
+        let deadline = self.now + ms * 1000;
+        self.clients.iter_mut().for_each(|client| client.read_only_answers = 0);
+        while !self.clients.iter().all(|c| !c.willing || c.read_only_answers > 0) {
+            if self.now > deadline {
+                return Err(format!("after {ms} ms a client has no answer of a read-only server"));
             }
             self.advance()?;
         }

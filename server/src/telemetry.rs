@@ -153,6 +153,10 @@ impl Observer for Log {
                  with a backup or with another server before relying on it"
             ),
             Milestone::Serving { zxid } => self.serving(zxid),
+            Milestone::ServingReadOnly { zxid } => warn!(
+                %zxid,
+                "there is no quorum: read-only clients are served from what is known to be committed, until there is one"
+            ),
             Milestone::Purged { file } => {
                 info!(file = %self.path(file, turn), "old file removed; recovery does not need it");
             }
@@ -261,9 +265,10 @@ fn refusal(why: Refusal) -> &'static str {
         Refusal::Unknown => "it does not exist; it has expired, or it is of another ensemble",
         Refusal::WrongPassword => "wrong password",
         Refusal::ClientAhead => {
-            "the client has seen a later zxid than this server has: the data directory is older than the client's \
-             last server. Look whether an old backup was restored"
+            "the client has seen a later zxid than this server has. A server that is read-only may be behind; on any \
+             other, look whether an old backup was restored: its data are older than the client's last server"
         }
+        Refusal::ReadOnly => "without a quorum nobody knows whether it lives",
     }
 }
 
@@ -296,6 +301,9 @@ fn dropped(conn: ConnId, why: DropReason) {
             "connection closed: too many bytes of large requests at once; see largeRequestMaxBytes"
         ),
         DropReason::NotServing => info!(%conn, "connection closed: the server does not serve now"),
+        DropReason::ReadOnly => {
+            info!(%conn, "connection closed: it needs a quorum, and there is none; this server is read-only");
+        }
         DropReason::Replaced => {
             debug!(%conn, "connection closed: its session went on through another")
         }

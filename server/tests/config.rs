@@ -547,6 +547,8 @@ fn the_whitelist_is_what_the_file_says() {
     assert!(!words("").allows("ruok"));
     assert!(!words("").allows("isro"));
     assert!(words("readonlymode.enabled=true").allows("isro"));
+    assert!(loaded("readonlymode.enabled=true").settings.core.read_only_mode);
+    assert!(!loaded("").settings.core.read_only_mode);
     assert!(words("4lw.commands.whitelist=*").allows("dump"));
     let some = words("4lw.commands.whitelist = ruok, mntr");
     assert!(some.allows("ruok") && some.allows("mntr") && !some.allows("srvr"));

@@ -35,6 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         observers: 0,
         groups: Vec::new(),
         force_snapshot_sync: false,
+        syncs: None,
+        read_only: false,
         without: Vec::new(),
         steps,
     };

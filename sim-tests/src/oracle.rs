@@ -35,6 +35,7 @@ struct Expected {
 
 const SESSION_EXPIRED: i32 = -112;
 const SESSION_MOVED: i32 = -118;
+const NOT_READ_ONLY: i32 = -119;
 
 const STANDARD: u8 = 1;
 const PERSISTENT: u8 = 2;
@@ -56,6 +57,8 @@ struct Conn {
     /// Events of a setWatches that is about to be answered.
     catch_up: Vec<(i32, String)>,
     last_zxid: i64,
+    /// Its server had no quorum when it came, and writes nothing.
+    read_only: bool,
 }
 
 /// A record of the log that the model has not executed.
@@ -91,6 +94,8 @@ pub(crate) struct Oracle {
     ending: BTreeSet<i64>,
     /// The server is one of several: the order is told by who watches them all.
     together: bool,
+    /// Sessions it has made since it is read-only.
+    lonely: BTreeSet<i64>,
 }
 
 impl Oracle {
@@ -105,6 +110,7 @@ impl Oracle {
             full: false,
             ending: BTreeSet::new(),
             together: false,
+            lonely: BTreeSet::new(),
         }
     }
 
@@ -137,6 +143,27 @@ impl Oracle {
     /// Is the next frame to this connection its welcome?
     pub(crate) fn awaits_welcome(&self, id: ConnId) -> bool {
         self.conns.get(&id).is_some_and(|conn| conn.greeting.is_some())
+    }
+
+    /// Was its client told that it cannot write?
+    pub(crate) fn is_read_only(&self, id: ConnId) -> bool {
+        self.conns.get(&id).is_some_and(|conn| conn.read_only)
+    }
+
+    /// A turn has ended: whoever was let in must be one whom such a server lets in.
+    pub(crate) fn serves_read_only(&mut self, sid: Sid, read_only: bool) -> Result<(), String> {
+        if !read_only {
+            self.lonely.clear();
+        }
+        let let_in = |conn: &Conn| conn.session > 0 && conn.greeting.is_none();
+        match self.conns.iter().find(|(_, conn)| let_in(conn) && conn.read_only != read_only) {
+            None => Ok(()),
+            Some((id, conn)) => Err(format!(
+                "R2: server {sid} is {}read-only, and {id} of session {:#x} is there",
+                if read_only { "" } else { "not " },
+                conn.session
+            )),
+        }
     }
 
     /// The session that speaks through a connection.
@@ -380,6 +407,9 @@ impl Oracle {
             return Ok(());
         }
         let session = response.session.0;
+        if response.read_only == Some(true) {
+            return self.welcome_read_only(id, &request, session);
+        }
         if asked == 0 {
             self.advance_to_session(session)?;
         } else if session != asked || !(self.together || self.leases.contains_key(&asked)) {
@@ -393,6 +423,34 @@ impl Oracle {
                 // What the client has seen at another server must not be undone here.
                 conn.last_zxid = request.last_zxid_seen.0;
             }
+        }
+        Ok(())
+    }
+
+    /// Without a quorum: a session of this server alone.
+    fn welcome_read_only(
+        &mut self,
+        id: ConnId,
+        request: &ConnectRequest<'_>,
+        session: i64,
+    ) -> Result<(), String> {
+        let asked = request.session.0;
+        if request.read_only != Some(true) {
+            return Err(format!("R2: {id} wants to write, and a read-only server lets it in"));
+        }
+        if self.model.sessions.contains_key(&session) {
+            return Err(format!(
+                "R3: {id} goes on with {session:#x} where nobody can keep it alive"
+            ));
+        }
+        if asked != 0 && (asked != session || !self.lonely.contains(&asked)) {
+            return Err(format!("R3: {id} asked for session {asked:#x}, got {session:#x}"));
+        }
+        self.lonely.insert(session);
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.session = session;
+            conn.read_only = true;
+            conn.last_zxid = request.last_zxid_seen.0;
         }
         Ok(())
     }
@@ -473,6 +531,19 @@ impl Oracle {
             return Err(format!("{id}: xid {xid} is answered before xid {}", waiting.xid));
         }
         let story = || format!("{id} xid {xid} zxid {zxid:#x} {:?}", decode(&waiting.frame));
+        if self.is_read_only(id) && needs_quorum(&waiting.frame) {
+            return match (err, body.is_empty()) {
+                (NOT_READ_ONLY, true) => Ok(()),
+                _ => Err(format!("R2: {}: answered {err} without a quorum", story())),
+            };
+        }
+        if self.is_read_only(id) && matches!(decode(&waiting.frame), Some(Request::CloseSession)) {
+            self.lonely.remove(&self.session_of(id));
+            return match err {
+                0 => Ok(()),
+                _ => Err(format!("R3: {}: answered {err}", story())),
+            };
+        }
         if let Some((_, answer)) = &waiting.decided {
             let said = if err == 0 { Ok(body.to_vec()) } else { Err(err) };
             if said != *answer {
@@ -897,6 +968,12 @@ fn is_write(frame: &[u8]) -> bool {
     let writes =
         [Create, Create2, CreateContainer, CreateTtl, Delete, SetData, SetAcl, Multi, CloseSession];
     operation(frame).is_some_and(|op| writes.contains(&op))
+}
+
+/// What nobody answers without a quorum.
+fn needs_quorum(frame: &[u8]) -> bool {
+    let op = operation(frame);
+    op == Some(OpCode::Sync) || is_write(frame) && op != Some(OpCode::CloseSession)
 }
 
 /// Lists whose order is nobody's promise, in order.

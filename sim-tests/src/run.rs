@@ -19,11 +19,10 @@ pub struct Report {
 
 /// Runs a scenario. `mistake` is one a driver could make; the judges must find it.
 pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
-    let outcome = match settings(scenario).ensemble {
+    let config = settings(scenario);
+    let outcome = match config.ensemble {
         None => World::new(scenario, Oracle::new(), mistake).run(&scenario.steps),
-        Some(ensemble) => {
-            World::new(scenario, Together::new(ensemble), mistake).run(&scenario.steps)
-        }
+        Some(_) => World::new(scenario, Together::new(&config), mistake).run(&scenario.steps),
     };
     Report { violation: outcome.violation, trace: outcome.trace, figures: outcome.figures }
 }

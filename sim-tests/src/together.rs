@@ -5,7 +5,7 @@ use crate::checkers::{Protocol, epoch};
 use crate::oracle::Oracle;
 use std::collections::BTreeMap;
 use zoetrope_core::wire::{ConnectResponse, OpCode, Reader, RequestHeader, Txn, decode_txn};
-use zoetrope_core::{ChanId, ConnId, Ensemble, Server, Sid};
+use zoetrope_core::{ChanId, Config, ConnId, Server, Sid};
 use zoetrope_io_sim::{At, Judge, Left, Op, Peer, Role, Verdict, role_of, serves};
 
 /// The judge of an ensemble.
@@ -18,9 +18,13 @@ pub(crate) struct Together {
 }
 
 impl Together {
-    pub(crate) fn new(ensemble: Ensemble) -> Self {
+    /// The judge of an ensemble whose servers have these settings.
+    pub(crate) fn new(config: &Config) -> Self {
+        let ensemble = config.ensemble.clone().unwrap_or_default();
         let oracles = ensemble.members.keys().map(|sid| (*sid, Oracle::of_ensemble())).collect();
-        Self { protocol: Protocol::new(ensemble), oracles, births: BTreeMap::new() }
+        let mut protocol = Protocol::new(ensemble);
+        protocol.syncs_max = (config.snap_syncs_max as usize, config.diff_syncs_max as usize);
+        Self { protocol, oracles, births: BTreeMap::new() }
     }
 
     fn oracle(&mut self, sid: Sid) -> &mut Oracle {
@@ -74,7 +78,10 @@ impl Together {
                         r.int().and_then(|_| r.long()).unwrap_or(0)
                     }
                 };
-                if zxid > 0 {
+                if zxid > 0 && self.oracle(at.sid).is_read_only(*id) {
+                    // Nobody could commit anything by that.
+                    self.protocol.must_be_committed(at.sid, zxid)?;
+                } else if zxid > 0 {
                     let why = format!("a reply of server {} to {id}", at.sid);
                     self.protocol.commit(zxid, &why)?;
                 }
@@ -189,8 +196,13 @@ impl Judge for Together {
     }
 
     fn turned(&mut self, at: At, server: &Server) -> Verdict {
-        if !serves(server) {
+        let read_only = role_of(server) == Role::ReadOnly;
+        self.oracle(at.sid).serves_read_only(at.sid, read_only)?;
+        if !serves(server) && !read_only {
             return Ok(());
+        }
+        if read_only {
+            self.protocol.must_be_committed(at.sid, server.zxid_applied().0)?;
         }
         let (zxid, digest) = (server.zxid_applied().0, server.tree_digest());
         self.protocol.shows(at.sid, zxid, digest)?;

@@ -32,6 +32,9 @@ fn every_ensemble_keeps_every_promise() {
         assert!(results.median(|r| r.figures.faults) >= 3);
         assert!(results.median(|r| r.figures.unsynced_crashes) >= 1);
         assert!(results.median(|r| r.figures.forced_changes) >= 1);
+        let answers: u64 = results.reports.iter().map(|r| r.figures.read_only_answers).sum();
+        println!("{answers} requests were answered by servers without a quorum");
+        assert!(answers > 10 * results.seeds as u64);
     }
     if results.seeds >= VERY_MANY {
         assert!(branches.values().all(|seeds| *seeds >= results.seeds / 200), "{branches:?}");

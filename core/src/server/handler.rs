@@ -40,6 +40,13 @@ pub(super) enum HandlerStage {
     Serving,
 }
 
+/// With what a learner is brought level.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    Tree,
+    Txns,
+}
+
 /// One learner.
 #[derive(Clone, Debug)]
 pub(super) struct LearnerHandler {
@@ -48,6 +55,8 @@ pub(super) struct LearnerHandler {
     /// It is one of those that are counted.
     pub(super) voter: bool,
     pub(super) stage: HandlerStage,
+    /// How it is being brought level, until it has acknowledged NEWLEADER.
+    way: Option<Way>,
     /// Every txn up to this one was sent to it.
     pub(super) cursor: Zxid,
     /// Where it was when it was level: what came before needs no acknowledgement.
@@ -72,6 +81,7 @@ impl LearnerHandler {
             observer,
             voter,
             stage: HandlerStage::Greeted,
+            way: None,
             cursor: Zxid::ZERO,
             level_at: Zxid::ZERO,
             told: Zxid::ZERO,
@@ -109,6 +119,12 @@ impl LearnerHandler {
             self.unacked = Some((self.cursor, now));
         }
         self.unacked.is_some_and(|(_, since)| now.since(since) > limit_us)
+    }
+
+    /// Is it being brought level that way?
+    fn syncs_by(&self, way: Way) -> bool {
+        let done = matches!(self.stage, HandlerStage::AwaitUpToDate | HandlerStage::Serving);
+        !done && self.way == Some(way)
     }
 
     pub(super) fn has_new_leader(&self) -> bool {
@@ -162,8 +178,6 @@ struct LogReading {
     wanted: Option<Zxid>,
 }
 
-/// Bytes a learner may leave unread before it gets no more.
-const LEARNER_BUDGET: u64 = 4 << 20;
 /// A disk slower than 4 MB/s is given up.
 const DISK_BYTES_PER_US: u64 = 4;
 /// Bytes of a snapshot that are sent to a learner in one turn.
@@ -197,6 +211,9 @@ impl Server {
             (false, true) => (SyncPlan::Snap, SyncBranch::LogUnusable),
             (false, false) => plan_sync(&self.history, last, established),
         };
+        if plan != SyncPlan::Snap && !self.may_sync(chan, Way::Txns) {
+            return;
+        }
         let (kind, zxid, from) = match plan {
             SyncPlan::Diff { from } => (PacketKind::Diff, self.zxid_proposed, from),
             SyncPlan::Trunc { to } => (PacketKind::Trunc, to, to),
@@ -205,6 +222,31 @@ impl Server {
         };
         self.send_from(chan, kind, zxid, from);
         self.report(Milestone::SyncStarted { sid, branch, zxid });
+    }
+
+    /// Observers are turned away where too many learners are being brought level that way (§8.6), and come again. Voters
+    /// are needed: they count, and nobody keeps them waiting.
+    fn may_sync(&mut self, chan: ChanId, way: Way) -> bool {
+        let most = match way {
+            Way::Tree => self.config.snap_syncs_max,
+            Way::Txns => self.config.diff_syncs_max,
+        };
+        let Some(leader) = self.leader_mut() else { return false };
+        let others =
+            leader.learners.iter().filter(|(at, other)| **at != chan && other.syncs_by(way));
+        let others = others.count();
+        let Some(handler) = leader.learners.get_mut(&chan) else { return false };
+        if handler.observer && others >= most as usize {
+            let what = match way {
+                Way::Tree => "the tree; see leader.maxConcurrentSnapSyncs",
+                Way::Txns => "txns; see leader.maxConcurrentDiffSyncs",
+            };
+            let fault = format!("it has no vote, and {others} learners are being sent {what}");
+            self.give_up(chan, &PeerFault(fault));
+            return false;
+        }
+        handler.way = Some(way);
+        true
     }
 
     fn send_from(&mut self, chan: ChanId, kind: PacketKind, zxid: Zxid, from: Zxid) {
@@ -217,6 +259,9 @@ impl Server {
     }
 
     fn send_snapshot(&mut self, chan: ChanId, branch: SyncBranch) {
+        if !self.may_sync(chan, Way::Tree) {
+            return;
+        }
         let label = match self.leader() {
             // No history of the learner's own can be above it.
             Some(leader) if leader.is_established() => {
@@ -278,6 +323,14 @@ impl Server {
         }
     }
 
+    /// Does the learner ask for more answers to `sync` than it reads? They wait behind what it is being sent; no learner
+    /// has that many clients.
+    pub(super) fn has_too_many_syncs(&self, chan: ChanId) -> bool {
+        let most = self.config.limits.peer_budget as usize / size_of::<Zxid>();
+        let handler = self.leader().and_then(|leader| leader.learners.get(&chan));
+        handler.is_some_and(|handler| handler.syncs.len() >= most)
+    }
+
     /// Sends every learner what it may have by now.
     pub(super) fn feed_learners(&mut self) {
         let Some(leader) = self.leader() else { return };
@@ -290,7 +343,7 @@ impl Server {
     fn feed(&mut self, chan: ChanId) {
         let Some(peers) = &self.peers else { return };
         let Some(link) = peers.link(chan) else { return };
-        if link.unsent() > LEARNER_BUDGET {
+        if link.unsent() > self.config.limits.peer_budget {
             return;
         }
         let Some(handler) = self.handler_mut(chan) else { return };

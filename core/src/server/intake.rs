@@ -5,6 +5,7 @@ use super::clients::{ConnState, Waiting};
 use super::commit::{Origin, Refused, Wish, Work};
 use super::journal::Claim;
 use super::peers::Done;
+use super::read_only::needs_quorum;
 use crate::effect::{DropReason, Effect, Milestone, Refusal};
 use crate::ids::{ChanId, ConnId, SessionId, Xid, Zxid};
 use crate::session::Home;
@@ -123,6 +124,11 @@ impl Server {
             self.drop_conn(id, DropReason::Throttled);
             return Taken::Yes;
         }
+        let read_only = self.is_read_only();
+        if read_only && request.read_only != Some(true) {
+            self.drop_conn(id, DropReason::ReadOnly);
+            return Taken::Yes;
+        }
         if self.is_behind(request.last_zxid_seen) {
             let (session, why) = (request.session, Refusal::ClientAhead);
             self.report(Milestone::SessionRefused { session, why });
@@ -135,15 +141,20 @@ impl Server {
         if request.session == SessionId::NONE {
             return self.open_session(id, timeout_ms, request.read_only);
         }
-        self.resume_session(id, &request, timeout_ms);
+        match read_only {
+            true => self.resume_read_only_session(id, &request, timeout_ms),
+            false => self.resume_session(id, &request, timeout_ms),
+        }
         Taken::Yes
     }
 
     /// Has the client seen more than this server? `(e,0)` is what a leader shows before its first txn: whoever has been
-    /// led in that epoch has everything the client can have seen.
+    /// led in that epoch has everything the client can have seen. Not so without a quorum: that this server was offered
+    /// the epoch does not mean that it has applied what its leader began with.
     fn is_behind(&self, seen: Zxid) -> bool {
+        let alone = self.peers.is_none() || self.is_read_only();
         seen > self.zxid_applied
-            && (seen.counter() != 0 || seen.epoch() > self.epochs.current || self.peers.is_none())
+            && (seen.counter() != 0 || seen.epoch() > self.epochs.current || alone)
     }
 
     fn open_session(&mut self, id: ConnId, timeout_ms: i32, read_only: Option<bool>) -> Taken {
@@ -153,6 +164,11 @@ impl Server {
             self.next_session = self.next_session.next();
         }
         let session = self.next_session;
+        if self.is_read_only() {
+            self.next_session = session.next();
+            self.open_read_only_session(id, session, timeout_ms, read_only);
+            return Taken::Yes;
+        }
         let proposed = match self.learner().is_some() {
             true => {
                 let body = timeout_ms.to_be_bytes();
@@ -251,7 +267,7 @@ impl Server {
         self.take_session(id, session, read_only, timeout_ms);
     }
 
-    fn refuse_session(
+    pub(super) fn refuse_session(
         &mut self,
         id: ConnId,
         session: SessionId,
@@ -259,13 +275,13 @@ impl Server {
         why: Refusal,
     ) {
         self.report(Milestone::SessionRefused { session, why });
-        let response = ConnectResponse::refused(read_only.map(|_| false));
+        let response = ConnectResponse::refused(read_only.map(|_| self.is_read_only()));
         self.clients.write(id, |_, out| response.encode(out));
         self.drop_conn(id, DropReason::SessionEnded);
     }
 
     /// The session lives, and its client is here now.
-    fn take_session(
+    pub(super) fn take_session(
         &mut self,
         id: ConnId,
         session: SessionId,
@@ -286,16 +302,18 @@ impl Server {
         }
         self.welcome(id, session, timeout_ms);
         // What the session sent through its former connection may still be in flight.
-        if self.zxid_proposed > self.zxid_applied && self.learner().is_none() {
+        let in_flight = self.zxid_proposed > self.zxid_applied && !self.is_read_only();
+        if in_flight && self.learner().is_none() {
             self.wait_for_proposals(id);
         }
     }
 
     /// The session is there: the client may begin.
     pub(super) fn welcome(&mut self, id: ConnId, session: SessionId, timeout_ms: i32) {
+        let is_read_only = self.is_read_only();
         let Some(conn) = self.clients.conns.get_mut(&id) else { return };
         conn.state = ConnState::Up;
-        let read_only = conn.read_only.map(|_| false);
+        let read_only = conn.read_only.map(|_| is_read_only);
         let password = session.password();
         let response = ConnectResponse { timeout_ms, session, password, read_only };
         self.clients.write(id, |_, out| response.encode(out));
@@ -313,7 +331,9 @@ impl Server {
             self.drop_conn(id, DropReason::BadFrame);
             return Taken::Yes;
         };
-        let op = OpCode::from_number(header.kind).filter(|op| is_for_clients(*op));
+        let read_only = self.is_read_only();
+        let op = OpCode::from_number(header.kind)
+            .filter(|op| is_for_clients(*op) || read_only && needs_quorum(*op));
         let Some(conn) = self.clients.conns.get_mut(&id) else { return Taken::Yes };
         let session = conn.session;
         conn.figures.last_op = op;
@@ -349,6 +369,13 @@ impl Server {
         }
         if self.tracker.get(session).is_none_or(|tracked| tracked.closing) {
             return self.refuse(id, header.xid, ErrorCode::SessionExpired);
+        }
+        if read_only && needs_quorum(op) {
+            return self.refuse(id, header.xid, ErrorCode::NotReadOnly);
+        }
+        if read_only && op == OpCode::CloseSession {
+            let answer = self.close_read_only_session(session, header.xid);
+            return self.answer(id, answer);
         }
         if is_write(op) {
             return self.on_write(id, since, header.xid, op, &mut r);
@@ -549,6 +576,9 @@ impl Server {
         let Some(conn) = self.clients.conns.get(&id) else { return false };
         let releases = matches!(op, OpCode::CloseSession | OpCode::Delete | OpCode::Ping);
         if conn.unsent() > limits.output_budget {
+            return true;
+        }
+        if (is_write(op) || op == OpCode::Sync) && self.leader_is_behind() {
             return true;
         }
         if self.clients.unsent > limits.output_total && !releases {

@@ -409,6 +409,9 @@ impl Server {
         if !leader.is_established() {
             return Ok(Done::NotYet);
         }
+        if self.has_too_many_syncs(chan) {
+            return Err(PeerFault("it asks for sync and does not read the answers".into()));
+        }
         let identities = packet.identities.as_deref().unwrap_or_default();
         Ok(self.take_forwarded(chan, &request, identities))
     }

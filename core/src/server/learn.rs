@@ -597,8 +597,24 @@ impl Server {
         Ok(())
     }
 
+    /// Bytes the leader has not read.
+    fn unread_by_leader(&self) -> u64 {
+        let chan = self.learner().and_then(|learner| learner.chan);
+        let link = chan.zip(self.peers.as_ref()).and_then(|(chan, peers)| peers.link(chan));
+        link.map_or(0, super::peers::PeerLink::unsent)
+    }
+
+    /// Must requests wait, because those that were forwarded have not been read?
+    pub(super) fn leader_is_behind(&self) -> bool {
+        self.unread_by_leader() > self.config.limits.peer_budget
+    }
+
     /// Once in a turn.
     pub(super) fn drive_learner(&mut self) {
+        // Acknowledgements cannot wait. A leader that sends and does not read is left.
+        if self.unread_by_leader() > 16 * self.fed_at_most() {
+            return self.leave("the leader does not read what it is sent");
+        }
         let quiet = self.journal.is_quiet();
         let epochs_durable = self.epochs.are_durable();
         let (accepted, last) = (self.epochs.accepted, self.zxid_proposed);

@@ -3,6 +3,7 @@
 //! * [`intake`]: frame → request → its place in the session's order.
 //! * [`commit`]: prepare → log → durable → apply → reply; the same path a leader's writes will take.
 //! * [`read`]: what is answered from the tree alone.
+//! * [`read_only`]: who is served without a quorum, and with what.
 //! * [`roles`]: the one gate between looking, leading and learning; [`peers`]: links to other servers.
 //! * [`lead`], [`handler`], [`learn`]: what a leader, its part of each learner, and a learner do.
 //! * [`journal`]: the log as device operations.
@@ -18,6 +19,7 @@ mod lead;
 mod learn;
 mod peers;
 mod read;
+mod read_only;
 mod report;
 mod roles;
 mod upkeep;
@@ -111,6 +113,10 @@ pub struct Server {
     started: bool,
     /// Clients are let in, as far as the role is concerned.
     served: bool,
+    /// It has served with a quorum since it started: `committed` says something.
+    joined: bool,
+    /// Since when it looks for a leader; of the last time, when it does not.
+    looking_since: Instant,
     /// A bounded turn has left something undone.
     more_to_do: bool,
 
@@ -238,6 +244,8 @@ impl Server {
             faults: Vec::new(),
             started: false,
             served: false,
+            joined: false,
+            looking_since: now.mono,
             more_to_do: false,
             proposals: VecDeque::new(),
             zxid_proposed: Zxid::ZERO,

@@ -8,7 +8,8 @@ use crate::ids::{ChanId, Sid, Zxid};
 use crate::input::Link;
 use crate::time::Instant;
 use crate::wire::{
-    Notification, Packet, PacketKind, decode_notification, decode_packet, encode_packet,
+    Notification, Packet, PacketKind, decode_notification, decode_packet, encode_notification,
+    encode_packet,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,9 @@ pub(super) struct PeerLink {
     link: Link,
     since: Instant,
     pub(super) out: Vec<u8>,
+    /// The last vote, where those before it have not been read: only the last one counts.
+    owed: Vec<u8>,
+    owed_since: Option<Instant>,
     /// Bytes ever put into `out`, and those the socket has taken.
     produced: u64,
     sent: u64,
@@ -58,6 +62,10 @@ const INBOX_MAX: usize = 1 << 20;
 const INBOX_KEPT: usize = 128 << 10;
 /// Memory of what goes out that is kept, bytes.
 const OUTPUT_KEPT: usize = 256 << 10;
+/// This part of a peer's budget may be filled with votes.
+const VOTES_SHARE: u64 = 64;
+/// Longest a vote may wait for the other end to read those before it, ms.
+const DEAF_MS: u64 = 4_000;
 /// Longest a quorum link may be up before it says who it is, ms.
 const GREETING_MS: u64 = 10_000;
 
@@ -168,6 +176,8 @@ impl Server {
             link,
             since,
             out: Vec::new(),
+            owed: Vec::new(),
+            owed_since: None,
             produced: 0,
             sent: 0,
             inbox: Vec::new(),
@@ -201,6 +211,13 @@ impl Server {
         let Some(peers) = &mut self.peers else { return };
         if let Some(link) = peers.links.get_mut(&chan) {
             link.sent = upto.clamp(link.sent, link.produced);
+            if !link.owed.is_empty()
+                && link.unsent() <= self.config.limits.peer_budget / VOTES_SHARE
+            {
+                link.owed_since = None;
+                let mut owed = std::mem::take(&mut link.owed);
+                peers.write(chan, |out| out.append(&mut owed));
+            }
         }
         self.on_learner_progress(chan);
     }
@@ -339,12 +356,29 @@ impl Server {
         if self.is_receiving_snapshot(chan) {
             return self.on_snapshot_bytes(bytes).map(Front::Done);
         }
+        if self.reads_too_little(chan) {
+            return Ok(Front::Held);
+        }
         let max = self.config.record_max() as usize;
         let Some((packet, len)) = decode_packet(bytes, max)? else { return Ok(Front::Incomplete) };
         Ok(match self.on_packet(chan, &packet)? {
             Done::Yes => Front::Done(len),
             Done::NotYet => Front::Held,
         })
+    }
+
+    /// Has a learner left so much unread that it is not listened to until it reads? Each of its packets may ask for an
+    /// answer. What it is fed stays below that. Only leaders wait so: two servers that wait for each other wait for ever.
+    fn reads_too_little(&self, chan: ChanId) -> bool {
+        let Some(link) = self.peers.as_ref().and_then(|peers| peers.links.get(&chan)) else {
+            return false;
+        };
+        matches!(self.role, Role::Leading(_)) && link.unsent() > self.fed_at_most()
+    }
+
+    /// Bytes that may wait on a link where everything that can wait does.
+    pub(super) fn fed_at_most(&self) -> u64 {
+        2 * self.config.limits.peer_budget + u64::from(self.config.record_max())
     }
 
     fn on_packet(&mut self, chan: ChanId, packet: &Packet<'_>) -> Result<Done, PeerFault> {
@@ -404,10 +438,24 @@ impl Server {
         }
     }
 
-    /// Tells a server of a vote, if there is a link.
+    /// Tells a server of a vote, if there is a link. Where that server does not read, what it has not been told yet is
+    /// replaced: votes are answered with votes, and nobody may fill our memory by asking.
     pub(super) fn notify(&mut self, sid: Sid, notification: &Notification) {
+        let most = self.config.limits.peer_budget / VOTES_SHARE;
         let Some(peers) = &mut self.peers else { return };
         let Some(chan) = peers.election_link(sid) else { return };
-        peers.write(chan, |out| crate::wire::encode_notification(notification, out));
+        let Some(link) = peers.links.get_mut(&chan) else { return };
+        if link.unsent() <= most {
+            return peers.write(chan, |out| encode_notification(notification, out));
+        }
+        link.owed.clear();
+        encode_notification(notification, &mut link.owed);
+        let since = *link.owed_since.get_or_insert(self.now.mono);
+        if self.now.mono.since(since) > DEAF_MS * 1000 {
+            // Perhaps nobody is there any more. A new link will tell.
+            self.note_fault(Some(sid), "it has stopped reading votes".to_owned());
+            self.drop_link(chan);
+            self.effects.push(Effect::Connect { sid, link: Link::Election });
+        }
     }
 }

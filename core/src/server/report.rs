@@ -68,7 +68,8 @@ impl Server {
             (None, Role::Leading(_)) => Phase::Leading,
             (None, Role::Following(_)) => Phase::Following,
             (None, Role::Observing(_)) => Phase::Observing,
-            (None, Role::Resting | Role::Looking(_)) => Phase::Looking,
+            (None, Role::Looking(_)) => Phase::ReadOnly,
+            (None, Role::Resting) => Phase::Looking,
         }
     }
 
@@ -100,7 +101,11 @@ impl Server {
             ephemerals_count: self.tree.ephemeral_count() as u64,
             approximate_data_size: self.tree.size(),
             digest: self.tree.digest(),
-            sessions: self.tracker.len() as u64,
+            sessions: match self.is_read_only() {
+                true => self.sessions_applied.len() as u64,
+                false => self.tracker.len() as u64,
+            },
+            local_sessions: if self.is_read_only() { self.tracker.len() as u64 } else { 0 },
             connections: self.clients.conns.len() as u64,
             outstanding: self.clients.outstanding,
             packets_received: figures.packets_received,

@@ -70,6 +70,10 @@ impl Epochs {
     }
 }
 
+/// Least time from one search for a leader to the next of a server without a vote, ms: the leader may have turned it
+/// away, and would find it at its door again at once.
+const OBSERVER_PAUSE_MS: u64 = 200;
+
 /// How an election ended, which is what this server tells others while it is not looking.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chosen {
@@ -84,6 +88,8 @@ impl Server {
         let before = std::mem::replace(&mut self.role, next);
         match before {
             Role::Leading(_) | Role::Following(_) | Role::Observing(_) => self.end_service(),
+            // It was read-only.
+            Role::Looking(_) if self.served => self.end_service(),
             Role::Alone | Role::Resting | Role::Looking(_) => {}
         }
         // Learners that came early stay: they have elected this server before it knew.
@@ -118,7 +124,10 @@ impl Server {
     pub(super) fn drive_role(&mut self) {
         match &self.role {
             Role::Resting => self.look_when_durable(),
-            Role::Looking(_) => self.decide(),
+            Role::Looking(_) => {
+                self.decide();
+                self.serve_read_only_when_due();
+            }
             Role::Leading(_) => self.drive_leader(),
             Role::Following(_) | Role::Observing(_) => self.drive_learner(),
             Role::Alone => {}
@@ -131,8 +140,13 @@ impl Server {
             return;
         }
         let Some(peers) = &self.peers else { return };
-        self.round += 1;
         let voter = peers.ensemble.is_voter(peers.me);
+        let again_at = self.looking_since.plus_ms(OBSERVER_PAUSE_MS);
+        if !voter && self.round > 0 && self.now.mono < again_at {
+            return self.effects.push(Effect::SetTimer { id: Timer::Election, at: again_at });
+        }
+        self.round += 1;
+        self.looking_since = self.now.mono;
         let initial = match voter {
             true => Vote {
                 leader: peers.me,
@@ -168,7 +182,9 @@ impl Server {
 
     fn arm_election(&mut self) {
         if let Role::Looking(looking) = &self.role {
-            self.effects.push(Effect::SetTimer { id: Timer::Election, at: looking.next_at() });
+            let at = looking.next_at();
+            let at = self.read_only_at().map_or(at, |due| at.min(due.max(self.now.mono)));
+            self.effects.push(Effect::SetTimer { id: Timer::Election, at });
         }
     }
 

@@ -284,6 +284,7 @@ impl Server {
     /// Clients are served from here on.
     pub(super) fn begin_service(&mut self) {
         self.served = true;
+        self.joined = true;
         self.outstanding = Outstanding::new(self.tree.digest());
         let heard = self.listening();
         self.tracker.clear();
@@ -357,6 +358,9 @@ impl Server {
                 // No room to write it down: it lives on until there is.
                 Err(Refused::Awaited | Refused::Lacking) => break,
             }
+        }
+        if self.is_read_only() {
+            self.expire_read_only_sessions();
         }
         let handshake_us = u64::from(self.config.limits.handshake_ms) * 1000;
         let idle = |(id, conn): (&ConnId, &super::clients::Conn)| {

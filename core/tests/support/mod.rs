@@ -1,6 +1,8 @@
 //! A server over a data directory in memory, with a disk that never fails unless a test says so.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod play;
+
 use flate2::read::GzDecoder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -25,6 +27,13 @@ pub(crate) struct Bench {
     pub(crate) halted: Option<String>,
     /// The server has ended the connection.
     pub(crate) closed: bool,
+    pub(crate) now: Now,
+    /// What was sent to other servers.
+    pub(crate) sent: Vec<(ChanId, Vec<u8>)>,
+    /// Links that are not read from.
+    pub(crate) paused: BTreeSet<ChanId>,
+    /// Links the server has given up.
+    pub(crate) given_up: BTreeSet<ChanId>,
 }
 
 const NOW: Now = Now { mono: Instant(1), wall_ms: 1_795_400_000_000 };
@@ -56,6 +65,10 @@ impl Bench {
             milestones: Vec::new(),
             halted: None,
             closed: false,
+            now: NOW,
+            sent: Vec::new(),
+            paused: BTreeSet::new(),
+            given_up: BTreeSet::new(),
         };
         bench.run();
         bench
@@ -66,7 +79,8 @@ impl Bench {
     fn run(&mut self) {
         loop {
             let mut facts: Vec<Fact> = Vec::new();
-            let turn = self.server.effects(NOW);
+            let now = self.now;
+            let turn = self.server.effects(self.now);
             self.halted = turn.halted().map(str::to_owned);
             for effect in turn.effects() {
                 let name = |file| turn.place(file).name.clone();
@@ -75,7 +89,7 @@ impl Bench {
                         let bytes = self.files.entry(name(file)).or_default();
                         bytes.resize(bytes.len().max(upto as usize), 0);
                         facts.push(Box::new(move |s| {
-                            s.input(NOW, &Input::Reserved { file, upto });
+                            s.input(now, &Input::Reserved { file, upto });
                         }));
                     }
                     Effect::Append { file, at, bytes } => {
@@ -84,7 +98,7 @@ impl Bench {
                         into[at..at + bytes.len()].copy_from_slice(bytes);
                     }
                     Effect::Fsync { branch, upto, .. } => facts.push(Box::new(move |s| {
-                        s.input(NOW, &Input::Durable { branch, upto });
+                        s.input(now, &Input::Durable { branch, upto });
                     })),
                     Effect::Rename { from, to } => {
                         let bytes = self.files.remove(&name(from)).expect("it is there");
@@ -103,19 +117,19 @@ impl Bench {
                             continue;
                         }
                         facts.push(Box::new(move |s| {
-                            s.input(NOW, &Input::SnapWritten { upto });
+                            s.input(now, &Input::SnapWritten { upto });
                         }));
                     }
                     Effect::SnapFinish { file, zxid } => {
                         self.files.insert(name(file), std::mem::take(&mut self.snapshot));
                         facts.push(Box::new(move |s| {
-                            s.input(NOW, &Input::SnapDurable { zxid });
+                            s.input(now, &Input::SnapDurable { zxid });
                         }));
                     }
                     Effect::Read { file, .. } if self.unreadable.contains(&name(file)) => {
                         facts.push(Box::new(move |s| {
                             s.input(
-                                NOW,
+                                now,
                                 &Input::ReadFailed { file, at: 0, error: "no permission" },
                             );
                         }));
@@ -123,7 +137,7 @@ impl Bench {
                     Effect::Read { file, at, len } => {
                         let bytes = read(&name(file), &self.files[&name(file)], at, len);
                         facts.push(Box::new(move |s| {
-                            s.input(NOW, &Input::ReadDone { file, at, bytes: &bytes });
+                            s.input(now, &Input::ReadDone { file, at, bytes: &bytes });
                         }));
                     }
                     Effect::Remove { file } | Effect::Discard { file } => {
@@ -132,14 +146,24 @@ impl Bench {
                     Effect::Reply { conn } => self.replies.extend_from_slice(turn.reply(conn)),
                     Effect::Report(milestone) => self.milestones.push(milestone),
                     Effect::Close { .. } => self.closed = true,
+                    Effect::PutEpochs { generation, .. } => facts.push(Box::new(move |s| {
+                        s.input(now, &Input::EpochsDurable { generation });
+                    })),
+                    Effect::SendPeer { chan, bytes } => {
+                        self.sent.push((chan, turn.bytes(bytes).to_vec()));
+                    }
+                    Effect::PausePeer { chan } => {
+                        self.paused.insert(chan);
+                    }
+                    Effect::ResumePeer { chan } => {
+                        self.paused.remove(&chan);
+                    }
+                    Effect::Disconnect { chan } => {
+                        self.given_up.insert(chan);
+                    }
                     Effect::Halt
                     | Effect::FsyncDir
-                    | Effect::PutEpochs { .. }
-                    | Effect::SendPeer { .. }
                     | Effect::Connect { .. }
-                    | Effect::Disconnect { .. }
-                    | Effect::PausePeer { .. }
-                    | Effect::ResumePeer { .. }
                     | Effect::Pause { .. }
                     | Effect::Resume { .. }
                     | Effect::SetTimer { .. } => {}
@@ -157,22 +181,65 @@ impl Bench {
     /// Answers the slice under way; false when there is none.
     pub(crate) fn write_slice(&mut self) -> bool {
         let Some(upto) = self.slice.take() else { return false };
-        self.server.input(NOW, &Input::SnapWritten { upto });
+        self.server.input(self.now, &Input::SnapWritten { upto });
         self.run();
         true
     }
 
     pub(crate) fn command(&mut self, command: Command) {
-        self.server.input(NOW, &Input::Command(command));
+        self.tell(&Input::Command(command));
+    }
+
+    /// Something has happened.
+    pub(crate) fn tell(&mut self, input: &Input<'_>) {
+        self.server.input(self.now, input);
         self.run();
+    }
+
+    /// Bytes that were sent on a link.
+    pub(crate) fn sent_on(&self, chan: ChanId) -> Vec<u8> {
+        let of_link = |(at, bytes): &(ChanId, Vec<u8>)| (*at == chan).then(|| bytes.clone());
+        self.sent.iter().filter_map(of_link).flatten().collect()
+    }
+
+    /// The other end has read everything.
+    pub(crate) fn read_all(&mut self, chan: ChanId) {
+        let upto = self.sent_on(chan).len() as u64;
+        self.tell(&Input::PeerSent { chan, upto });
+    }
+
+    /// Time passes, and a timer rings.
+    pub(crate) fn ring_after(&mut self, ms: u64, id: Timer) {
+        self.now.mono = self.now.mono.plus_ms(ms);
+        self.now.wall_ms += ms as i64;
+        self.tell(&Input::Timer { id });
+    }
+
+    /// A new connection's greeting, and its answer if there is one.
+    pub(crate) fn greet(
+        &mut self,
+        conn: ConnId,
+        request: &ConnectRequest<'_>,
+    ) -> Option<(SessionId, [u8; 16], i32, Option<bool>)> {
+        let addr = "127.0.0.1".parse().unwrap();
+        self.closed = false;
+        let identities = vec![];
+        self.tell(&Input::Opened { conn, addr, port: 1, secure: false, identities });
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        let reply = self.send_on(conn, &bytes);
+        let told = ConnectResponse::decode(reply.get(4..)?).ok()?;
+        Some((told.session, told.password, told.timeout_ms, told.read_only))
     }
 
     /// Opens a session.
     pub(crate) fn connect(&mut self) -> SessionId {
         let addr = "127.0.0.1".parse().unwrap();
         let identities = vec![];
-        self.server
-            .input(NOW, &Input::Opened { conn: CONN, addr, port: 1, secure: false, identities });
+        self.server.input(
+            self.now,
+            &Input::Opened { conn: CONN, addr, port: 1, secure: false, identities },
+        );
         let mut bytes = Vec::new();
         let request = ConnectRequest {
             last_zxid_seen: Zxid::ZERO,
@@ -188,8 +255,11 @@ impl Bench {
 
     /// Sends bytes; answers all that come back.
     fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.server.input(NOW, &Input::Requests { conn: CONN, bytes });
-        self.run();
+        self.send_on(CONN, bytes)
+    }
+
+    pub(crate) fn send_on(&mut self, conn: ConnId, bytes: &[u8]) -> Vec<u8> {
+        self.tell(&Input::Requests { conn, bytes });
         std::mem::take(&mut self.replies)
     }
 

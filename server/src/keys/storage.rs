@@ -204,8 +204,26 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    Key::later(Property, "leader.maxConcurrentSnapSyncs", "10", LEARNERS),
-    Key::later(Property, "leader.maxConcurrentDiffSyncs", "100", LEARNERS),
+    Key::honoured(
+        Property,
+        "leader.maxConcurrentSnapSyncs",
+        "10",
+        "Learners that are sent the tree at a time before observers are turned away; they come again. At least 1",
+        |draft, given| {
+            draft.settings.core.snap_syncs_max = given.natural()?.max(1);
+            Ok(())
+        },
+    ),
+    Key::honoured(
+        Property,
+        "leader.maxConcurrentDiffSyncs",
+        "100",
+        "The same for learners that are sent txns only",
+        |draft, given| {
+            draft.settings.core.diff_syncs_max = given.natural()?.max(1);
+            Ok(())
+        },
+    ),
     Key::honoured(
         Property,
         "jute.maxbuffer.extrasize",
@@ -263,9 +281,10 @@ pub(super) const JVM: &[Key] = &[
         Jvm,
         "readonlymode.enabled",
         "false",
-        "The word isro is allowed. A server that is alone is never read-only",
+        "A server without a quorum serves clients that can do without writing; the word isro is allowed",
         |draft, given| {
             draft.settings.words.read_only_mode = given.flag();
+            draft.settings.core.read_only_mode = given.flag();
             Ok(())
         },
     ),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use zoetrope_core::{ConnStatus, SessionId, Status};
+use zoetrope_core::{ConnStatus, Phase, SessionId, Status};
 use zoetrope_io_tokio::View;
 
 use super::{Traffic, decimal};
@@ -18,6 +18,7 @@ pub(super) fn srvr(
 ) -> String {
     let mut text = String::new();
     write_version(&mut text, settings);
+    write_warning(&mut text, status);
     write_glance(&mut text, status, view, traffic);
     text
 }
@@ -30,6 +31,7 @@ pub(super) fn stat(
 ) -> String {
     let mut text = String::new();
     write_version(&mut text, settings);
+    write_warning(&mut text, status);
     text.push_str("Clients:\n");
     for conn in others(view) {
         let _ = writeln!(text, " {}", brief(&conn));
@@ -59,6 +61,12 @@ fn asker(view: &View<'_>) -> String {
 
 fn write_version(text: &mut String, settings: &WordSettings) {
     let _ = writeln!(text, "Zookeeper version: {}", version::with_date(settings.date_format));
+}
+
+fn write_warning(text: &mut String, status: &Status) {
+    if status.phase == Phase::ReadOnly {
+        text.push_str("READ-ONLY mode; serving only read-only clients\n");
+    }
 }
 
 fn write_glance(text: &mut String, status: &Status, view: &View<'_>, traffic: Traffic) {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::fmt::Write;
 use std::rc::Rc;
 
-use zoetrope_core::Command;
+use zoetrope_core::{Command, Phase};
 use zoetrope_io_tokio::{View, Words};
 
 use crate::settings::WordSettings;
@@ -97,7 +97,7 @@ impl FourLetterWords {
                 self.trace_mask.to_string()
             }
             "envi" => machine::envi(self.settings.date_format),
-            "isro" => "rw".to_owned(),
+            "isro" => if status.phase == Phase::ReadOnly { "ro" } else { "rw" }.to_owned(),
             "conf" => machine::conf(view),
             "dirs" => machine::dirs(view.settings),
             "srvr" => clients::srvr(&status, view, &self.settings, self.traffic),

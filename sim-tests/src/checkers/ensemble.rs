@@ -5,8 +5,8 @@ use super::disk::{View, payloads};
 use super::history::{History, epoch, names_no_txn};
 use super::links::Chan;
 use super::packet::{
-    ACK, ACKEPOCH, COMMIT, COMMIT_AND_ACTIVATE, FOLLOWERINFO, INFORM, INFORM_AND_ACTIVATE,
-    LEADERINFO, NEWLEADER, OBSERVERINFO, Packet, UPTODATE,
+    ACK, ACKEPOCH, COMMIT, COMMIT_AND_ACTIVATE, DIFF, FOLLOWERINFO, INFORM, INFORM_AND_ACTIVATE,
+    LEADERINFO, NEWLEADER, OBSERVERINFO, Packet, SNAP, TRUNC, UPTODATE,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use zoetrope_core::{ChanId, Ensemble, Link, Sid};
@@ -48,6 +48,8 @@ pub(crate) struct Protocol {
     digests: BTreeMap<i64, (u64, Sid)>,
     /// What each server has shown to have applied.
     shown: BTreeMap<Sid, i64>,
+    /// Learners that may be brought level at a time by the tree, and by txns, before observers are turned away.
+    pub(crate) syncs_max: (usize, usize),
 }
 
 fn named(name: &str, holds: bool, story: impl FnOnce() -> String) -> Verdict {
@@ -65,6 +67,7 @@ impl Protocol {
             news: Vec::new(),
             digests: BTreeMap::new(),
             shown: BTreeMap::new(),
+            syncs_max: (10, 100),
         }
     }
 
@@ -217,6 +220,7 @@ impl Protocol {
         end.on_leader(packet, &self.history)?;
         let (reign, uptodate) = (end.epoch, end.uptodate);
         match packet.kind {
+            DIFF | TRUNC | SNAP => self.brings_level(sid, chan),
             LEADERINFO => self.offers_epoch(sid, epoch(packet.zxid)),
             NEWLEADER => {
                 let log_end = self.known(sid).submitted.end();
@@ -259,6 +263,20 @@ impl Protocol {
             }
         }
         Ok(())
+    }
+
+    /// Observers are turned away while too many learners are being brought level.
+    fn brings_level(&self, sid: Sid, chan: ChanId) -> Verdict {
+        let Some(end) = self.chans.get(&(sid, chan)) else { return Ok(()) };
+        let by_tree = end.tree.is_some();
+        let most = if by_tree { self.syncs_max.0 } else { self.syncs_max.1 };
+        let others = self.chans.iter().filter(|((at, c), other)| {
+            *at == sid && *c != chan && other.is_being_synced() && other.tree.is_some() == by_tree
+        });
+        let others = others.count();
+        named("T1", !end.observer || others < most, || {
+            format!("{sid} brings an observer level beside {others} others, by its tree: {by_tree}")
+        })
     }
 
     // What a packet claims.
@@ -363,6 +381,14 @@ impl Protocol {
             format!("at {txn:#x} {sid} has the tree {digest:x}, and {who} had {first:x}")
         })?;
         self.commit(txn, &format!("what {sid} has applied"))
+    }
+
+    /// A server without a quorum shows only what others have shown to be committed.
+    pub(crate) fn must_be_committed(&self, sid: Sid, zxid: i64) -> Verdict {
+        let txn = self.history.txn(zxid);
+        named("R1", txn == 0 || self.history.is_committed(txn), || {
+            format!("{sid} is read-only and shows {zxid:#x}, which nobody has committed")
+        })
     }
 
     /// Who leads, for those that have to know.

@@ -107,6 +107,11 @@ impl Chan {
         Ok(())
     }
 
+    /// Is this the leader's end of a link, and the learner on its way to be level?
+    pub(crate) fn is_being_synced(&self) -> bool {
+        !self.peer.began && self.place != Place::Unknown && !self.acked_newleader
+    }
+
     fn is_committed(&mut self, zxid: i64) {
         if !self.newleader {
             self.committed.push(zxid);
