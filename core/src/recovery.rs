@@ -288,6 +288,12 @@ impl Recovery {
             return;
         }
         let logs = logs_to_replay(&self.files, Zxid(0));
+        if self.ceiling.is_some() {
+            // All there is was cut off. The newest files go first, and the logs before the snapshots they stand on.
+            self.state.discard = logs.iter().rev().map(|(at, _)| FileId(*at as u32)).collect();
+            self.state.discard.append(&mut self.cut_off);
+            return self.finish();
+        }
         if !logs.is_empty() && !self.trust_empty {
             self.fail(
                 "No snapshot found, but there are log entries. Something is broken!".into(),

@@ -165,8 +165,7 @@ impl Judge for Together {
     }
 
     fn performed(&mut self, at: At, op: &Op) -> Verdict {
-        self.protocol.performed(at, op);
-        Ok(())
+        self.protocol.performed(at, op)
     }
 
     fn left(&mut self, at: At, left: Left<'_>) -> Verdict {

@@ -205,8 +205,10 @@ impl Server {
         let Some(handler) = self.handler_mut(chan) else { return };
         let HandlerStage::AwaitSync { last } = handler.stage else { return };
         let sid = handler.sid;
-        let log_failed = self.leader_mut().is_some_and(|leader| leader.tree_next.remove(&sid));
-        let (plan, branch) = match (self.config.force_snapshot_sync, log_failed) {
+        let log_failed = self.leader().is_some_and(|leader| leader.tree_next.contains(&sid));
+        // A tree that is older than what the learner has would cost it what both have, see `plan_sync`.
+        let forced = self.config.force_snapshot_sync && (established || last <= self.zxid_applied);
+        let (plan, branch) = match (forced, log_failed) {
             (true, _) => (SyncPlan::Snap, SyncBranch::Forced),
             (false, true) => (SyncPlan::Snap, SyncBranch::LogUnusable),
             (false, false) => plan_sync(&self.history, last, established),
@@ -218,7 +220,7 @@ impl Server {
             SyncPlan::Diff { from } => (PacketKind::Diff, self.zxid_proposed, from),
             SyncPlan::Trunc { to } => (PacketKind::Trunc, to, to),
             SyncPlan::FromLog { from } => return self.read_log_for(chan, from, Some(from)),
-            SyncPlan::Snap => return self.send_snapshot(chan, branch),
+            SyncPlan::Snap => return self.send_snapshot(chan, last, branch),
         };
         self.send_from(chan, kind, zxid, from);
         self.report(Milestone::SyncStarted { sid, branch, zxid });
@@ -258,17 +260,34 @@ impl Server {
         }
     }
 
-    fn send_snapshot(&mut self, chan: ChanId, branch: SyncBranch) {
-        if !self.may_sync(chan, Way::Tree) {
-            return;
+    /// It had to wait for the tree.
+    fn start_sync_late(&mut self, chan: ChanId) {
+        if self.leader().is_some_and(Leader::is_established) {
+            self.start_sync(chan);
         }
-        let label = match self.leader() {
-            // No history of the learner's own can be above it.
+    }
+
+    /// The zxid up to which the tree is that a learner would be sent now.
+    fn tree_label(&self) -> Zxid {
+        match self.leader() {
             Some(leader) if leader.is_established() => {
                 self.zxid_applied.max(Zxid::of_epoch(leader.epoch))
             }
             Some(_) | None => self.zxid_applied,
-        };
+        }
+    }
+
+    fn send_snapshot(&mut self, chan: ChanId, last: Zxid, branch: SyncBranch) {
+        let label = self.tree_label();
+        let established = self.leader().is_some_and(Leader::is_established);
+        if established && label < last {
+            // Our disk is slower than others, and the tree lacks what this learner holds, which may be committed. It
+            // would have to give that up first, so it waits for the tree to catch up; `feed` tries again.
+            return;
+        }
+        if !self.may_sync(chan, Way::Tree) {
+            return;
+        }
         let mut begun = Vec::new();
         encode_packet(PacketKind::Snap, label, None, &mut begun);
         let sessions = self.sessions_applied.iter().map(|(id, timeout)| (*id, *timeout));
@@ -280,6 +299,9 @@ impl Server {
         (handler.cursor, handler.told) = (label, label);
         handler.snapshot = Some(writer);
         let sid = handler.sid;
+        if let Some(leader) = self.leader_mut() {
+            leader.tree_next.remove(&sid);
+        }
         if let Some(peers) = &mut self.peers {
             peers.write(chan, |out| out.extend_from_slice(&begun));
         }
@@ -294,7 +316,7 @@ impl Server {
         let files = logs_to_replay(&places, from.next());
         let files: VecDeque<FileId> = files.into_iter().map(|(at, _)| FileId(at as u32)).collect();
         if wanted.is_some() && files.len() > LOGS_MAX {
-            return self.send_snapshot(chan, SyncBranch::LogUnusable);
+            return self.send_tree_instead(chan, from);
         }
         let scanner = Box::new(Scanner::new(self.config.record_max(), Zxid::ZERO));
         let reading = LogReading { files, at: 0, asked: false, scanner, wanted };
@@ -350,9 +372,9 @@ impl Server {
         match handler.stage {
             HandlerStage::Greeted
             | HandlerStage::AwaitAckEpoch
-            | HandlerStage::AwaitSync { .. }
             | HandlerStage::AwaitNewLeaderAck
             | HandlerStage::AwaitUpToDate => {}
+            HandlerStage::AwaitSync { .. } => self.start_sync_late(chan),
             HandlerStage::Snapshot => self.feed_snapshot(chan),
             HandlerStage::Log => self.feed_log(chan),
             HandlerStage::Memory => self.feed_history(chan),
@@ -510,7 +532,7 @@ impl Server {
             if let Some(wanted) = reading.wanted {
                 if zxid > wanted {
                     // What the learner has is not in our log, or no longer.
-                    return self.log_is_no_use(chan);
+                    return self.send_tree_instead(chan, wanted);
                 }
                 if zxid == wanted {
                     reading.wanted = None;
@@ -555,10 +577,10 @@ impl Server {
     /// The learner gets the tree instead, if nothing else was sent to it yet.
     fn log_is_no_use(&mut self, chan: ChanId) {
         let Some(handler) = self.handler_mut(chan) else { return };
-        handler.log = None;
-        match handler.cursor == Zxid::ZERO {
-            true => self.send_snapshot(chan, SyncBranch::LogUnusable),
-            false => {
+        let wanted = handler.log.take().and_then(|reading| reading.wanted);
+        match wanted {
+            Some(last) => self.send_tree_instead(chan, last),
+            None => {
                 let sid = handler.sid;
                 if let Some(leader) = self.leader_mut() {
                     leader.tree_next.insert(sid);
@@ -567,6 +589,16 @@ impl Server {
                 self.give_up(chan, &PeerFault(fault.into()));
             }
         }
+    }
+
+    fn send_tree_instead(&mut self, chan: ChanId, last: Zxid) {
+        let Some(handler) = self.handler_mut(chan) else { return };
+        handler.stage = HandlerStage::AwaitSync { last };
+        let sid = handler.sid;
+        if let Some(leader) = self.leader_mut() {
+            leader.tree_next.insert(sid);
+        }
+        self.start_sync(chan);
     }
 
     /// The walks of snapshots that nobody waits for any more.

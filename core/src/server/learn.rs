@@ -228,7 +228,7 @@ impl Server {
             }
             (LearnerStage::AwaitPlan, PacketKind::Diff) => self.begin_sync(),
             (LearnerStage::AwaitPlan, PacketKind::Trunc) => self.on_trunc(packet.zxid)?,
-            (LearnerStage::AwaitPlan, PacketKind::Snap) => self.on_snap(packet.zxid),
+            (LearnerStage::AwaitPlan, PacketKind::Snap) => self.on_snap(packet.zxid)?,
             (LearnerStage::AwaitLeaderInfo | LearnerStage::AwaitPlan, _) => return unexpected(),
             (
                 LearnerStage::Connecting { .. }
@@ -309,8 +309,21 @@ impl Server {
         self.report(Milestone::SyncBegun { kind: PacketKind::Diff.number(), zxid: upto });
     }
 
+    /// Is anything above `end` known to be committed? Then a leader that ends there has lost it, or is not level itself.
+    fn refuse_to_lose(&self, end: Zxid) -> Result<(), PeerFault> {
+        let committed = self.committed;
+        match self.joined && end < committed && committed.counter() != 0 {
+            true => Err(PeerFault(format!(
+                "the leader's history ends at {end}, but this server knows everything up to {committed} to be \
+                 committed, and does not give it up"
+            ))),
+            false => Ok(()),
+        }
+    }
+
     /// What this server holds above `to` was never committed. It goes from the disk, from logs and snapshots alike.
     fn on_trunc(&mut self, to: Zxid) -> Result<(), PeerFault> {
+        self.refuse_to_lose(to)?;
         if to > self.zxid_proposed {
             return Err(PeerFault(format!(
                 "the leader wants everything above {to} cut off, but this server ends at {}",
@@ -342,12 +355,14 @@ impl Server {
         }
     }
 
-    fn on_snap(&mut self, label: Zxid) {
+    fn on_snap(&mut self, label: Zxid) -> Result<(), PeerFault> {
+        self.refuse_to_lose(label)?;
         if label < self.zxid_proposed {
             // Records above the tree's label would come back from the log one day. They were never committed: they go
             // first, and then we ask again.
             self.leave("the leader's tree is older than what this server logged, which goes");
-            return self.read_disk_again(Some(label));
+            self.read_disk_again(Some(label));
+            return Ok(());
         }
         let seed = self.chance.draw();
         let tree = DataTree::without_nodes(seed, self.config.emulate_353_ttl);
@@ -362,6 +377,7 @@ impl Server {
         self.tree = DataTree::new(0, self.config.emulate_353_ttl);
         self.proposals.clear();
         self.report(Milestone::SyncBegun { kind: PacketKind::Snap.number(), zxid: label });
+        Ok(())
     }
 
     pub(super) fn is_receiving_snapshot(&self, chan: ChanId) -> bool {

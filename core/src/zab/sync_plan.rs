@@ -30,7 +30,7 @@ pub enum SyncBranch {
     Log,
     /// TRUNC: it has more than the whole history.
     Ahead,
-    /// TRUNC: inside one epoch it has a txn that the history has not.
+    /// TRUNC: it has a txn that the history has not, inside one epoch, or while no quorum has the history.
     Parted,
     /// SNAP: `forceSnapshotSync`.
     Forced,
@@ -81,7 +81,8 @@ impl SyncBranch {
 }
 
 /// Decides for a learner whose last zxid is `last`. `established`: a quorum has our history already, so that this
-/// learner can wait for a snapshot, whose label no history of its own can exceed.
+/// learner can be given a tree, whose label no history of its own can exceed. Before that a tree may be older than what
+/// the learner has in common with us, and nothing of that may leave its disk: it may be one of the few that hold it.
 pub(crate) fn plan_sync(
     history: &History,
     last: Zxid,
@@ -119,7 +120,8 @@ pub(crate) fn plan_sync(
         return (diff, SyncBranch::NewEpoch);
     }
     // It has a txn that we do not have. Where the histories part inside one epoch, the common part is known.
-    match floor.epoch() == last.epoch() && floor.counter() != 0 {
+    let same_reign = floor.epoch() == last.epoch() && floor.counter() != 0;
+    match same_reign || !established {
         true => (SyncPlan::Trunc { to: floor }, SyncBranch::Parted),
         false => (SyncPlan::Snap, SyncBranch::OtherEpoch),
     }
@@ -156,6 +158,17 @@ mod tests {
         assert_eq!(plan(zxid(2, 7)), (trunc(zxid(2, 2)), SyncBranch::Ahead));
         assert_eq!(plan(zxid(1, 3)), (SyncPlan::FromLog { from: zxid(1, 3) }, SyncBranch::Log));
         assert_eq!(plan(zxid(0, 0)), (SyncPlan::Snap, SyncBranch::Empty));
+    }
+
+    #[test]
+    fn nothing_of_a_common_history_is_cut_off() {
+        let mut history = history();
+        history.push(zxid(4, 1), &[], zxid(4, 1));
+        let last = zxid(3, 1);
+        let snap = (SyncPlan::Snap, SyncBranch::OtherEpoch);
+        assert_eq!(plan_sync(&history, last, true), snap);
+        let trunc = (SyncPlan::Trunc { to: zxid(2, 2) }, SyncBranch::Parted);
+        assert_eq!(plan_sync(&history, last, false), trunc);
     }
 
     #[test]

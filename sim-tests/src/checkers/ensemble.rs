@@ -114,8 +114,24 @@ impl Protocol {
         Ok(())
     }
 
-    pub(crate) fn performed(&mut self, at: At, op: &Op) {
-        self.known(at.sid).performed.apply(op);
+    pub(crate) fn performed(&mut self, at: At, op: &Op) -> Verdict {
+        let view = &mut self.known(at.sid).performed;
+        if !matches!(op, Op::Truncate { .. } | Op::Discard { .. } | Op::Remove { .. }) {
+            view.apply(op);
+            return Ok(());
+        }
+        // A copy of a committed txn must not go, be it one of many: the others may be lost as well.
+        let (mut held, end) = (view.tail(), view.end());
+        view.apply(op);
+        let left = view.end();
+        held.insert(self.history.txn(end));
+        match held.range(left + 1..).rev().find(|zxid| self.history.is_committed(**zxid)) {
+            Some(lost) => Err(format!(
+                "P8: server {} cuts its disk off at {left:#x}, but {lost:#x} is committed",
+                at.sid
+            )),
+            None => Ok(()),
+        }
     }
 
     /// The process is gone: what it had asked for and was not done never will be.

@@ -70,7 +70,8 @@ impl Play {
     fn done(&mut self, sid: Sid, op: &Op) {
         let submitted = self.protocol.submitted(at(sid), op);
         self.keep(submitted);
-        self.protocol.performed(at(sid), op);
+        let performed = self.protocol.performed(at(sid), op);
+        self.keep(performed);
     }
 
     fn epochs(&mut self, sid: Sid, accepted: u32, current: u32) {
@@ -332,4 +333,22 @@ fn a_hole_in_the_log_is_found_at_the_start() {
     let verdict = play.protocol.booted(at(LEARNER));
     play.keep(verdict);
     assert_eq!(play.verdict(), "");
+}
+
+#[test]
+fn a_copy_of_a_committed_txn_must_not_go() {
+    let cut = |upto| {
+        let mut play = begun();
+        play.propose(zxid(1, 1));
+        play.log(LEARNER, zxid(1, 1), true);
+        play.say(LEARNER, ACK, zxid(1, 1), None);
+        play.say(LEADER, COMMIT, zxid(1, 1), None);
+        play.propose(zxid(1, 2));
+        play.log(LEARNER, zxid(1, 2), true);
+        play.done(LEARNER, &Op::Truncate { name: "log.1".to_owned(), at: upto });
+        play
+    };
+    let record = 8 + 4 + 36 + 1;
+    assert_eq!(cut(16 + record).verdict(), "", "what was proposed only may go");
+    breaks(&cut(16), "P8");
 }
