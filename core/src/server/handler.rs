@@ -262,9 +262,17 @@ impl Server {
 
     /// It had to wait for the tree.
     fn start_sync_late(&mut self, chan: ChanId) {
-        if self.leader().is_some_and(Leader::is_established) {
+        if self.leader().is_some_and(Leader::brings_level) {
             self.start_sync(chan);
         }
+    }
+
+    /// As it seems, there is no quorum without this learner: it is asked to give up what it has, as a last resort.
+    fn goes_without(&self, chan: ChanId) -> bool {
+        let patience_us = u64::from(self.config.init_limit * self.config.tick_ms) * 1000 / 2;
+        let Some(leader) = self.leader() else { return false };
+        let waits = leader.learners.get(&chan).map_or(0, |h| self.now.mono.since(h.heard_at));
+        !leader.is_established() && waits > patience_us
     }
 
     /// The zxid up to which the tree is that a learner would be sent now.
@@ -279,10 +287,9 @@ impl Server {
 
     fn send_snapshot(&mut self, chan: ChanId, last: Zxid, branch: SyncBranch) {
         let label = self.tree_label();
-        let established = self.leader().is_some_and(Leader::is_established);
-        if established && label < last {
-            // Our disk is slower than others, and the tree lacks what this learner holds, which may be committed. It
-            // would have to give that up first, so it waits for the tree to catch up; `feed` tries again.
+        if label < last && !self.goes_without(chan) {
+            // The tree lacks what this learner holds, which may be committed: our disk is slower than others, or nobody
+            // follows us yet. The learner would have to give that up first, so it waits; `feed` tries again.
             return;
         }
         if !self.may_sync(chan, Way::Tree) {

@@ -73,6 +73,11 @@ impl Leader {
         }
     }
 
+    /// Are learners brought level by now?
+    pub(super) fn brings_level(&self) -> bool {
+        self.stage >= Stage::NewLeaderAcks
+    }
+
     pub(super) fn is_established(&self) -> bool {
         self.stage == Stage::Serving
     }
