@@ -241,7 +241,8 @@ impl<J: Judge> World<J> {
             && self.config.ensemble.as_ref().is_some_and(|e| {
                 e.has_quorum(|sid| sid != self.hosts[host].sid) && !self.net.is_hurt()
             })
-            && self.hosts.iter().all(fine);
+            && self.hosts.iter().all(fine)
+            && self.is_one_reign();
         if !affordable {
             return self.crash(host, crate::Keep::Nothing, down);
         }
@@ -249,6 +250,14 @@ impl<J: Judge> World<J> {
         self.hosts[host].wipe();
         self.tell_left(host, true)?;
         self.wait_for(host)
+    }
+
+    /// Is every server led in the same epoch? One that has not noticed a new leader yet does not hold its promise.
+    fn is_one_reign(&self) -> bool {
+        let epochs = self.hosts.iter().map(|host| host.epochs.durable);
+        let mut epochs = epochs.collect::<Vec<_>>();
+        epochs.dedup();
+        matches!(epochs[..], [Some((accepted, current))] if accepted == current)
     }
 
     /// Waits until a leader is there.

@@ -542,6 +542,10 @@ impl Server {
                     return self.send_tree_instead(chan, wanted);
                 }
                 if zxid == wanted {
+                    // Others may have come while the log was read.
+                    if !self.may_sync(chan, Way::Txns) {
+                        return;
+                    }
                     reading.wanted = None;
                     cursor = wanted;
                     encode_packet(PacketKind::Diff, horizon, None, &mut out);

@@ -270,6 +270,11 @@ impl Journal {
         from
     }
 
+    /// The file that is appended to.
+    pub(super) fn file(&self) -> Option<FileId> {
+        self.current.as_ref().map(|segment| segment.file)
+    }
+
     /// Is there a file to append to?
     pub(super) fn has_file(&self) -> bool {
         self.current.is_some()

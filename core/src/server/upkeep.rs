@@ -461,6 +461,9 @@ impl Server {
         let spare = self.journal.roll(next, |place| Self::name_file(files, place));
         self.gone.insert(spare);
         self.journal.prepare_spare(|place| Self::name_file(files, place));
+        if let Some(file) = self.journal.file() {
+            self.supersede(file);
+        }
         if full && !first {
             let count = u64::from(self.config.storage.snap_count.max(2));
             self.roll_after.0 = self.chance.half_or_more(count) as u32;
@@ -545,6 +548,9 @@ impl Server {
 
     pub(super) fn on_snapshot_durable(&mut self, zxid: Zxid) {
         let Some(job) = self.snapshot.take_if(|job| job.label == zxid) else { return };
+        if let Some(file) = job.file {
+            self.supersede(file);
+        }
         if job.stage == Stage::Abandoned {
             return self.forget_snapshot();
         }
@@ -591,6 +597,15 @@ impl Server {
         if self.snapshot_first {
             self.set_timer(Timer::Room, ROOM_RETRY_MS);
         }
+    }
+
+    /// A file has taken its name, and the place of any other that had it: a log in which nothing was left, or a snapshot
+    /// that is taken once more. To remove that one under its old number would remove this one.
+    fn supersede(&mut self, file: FileId) {
+        let place = &self.files[file.0 as usize];
+        let same = |number: &FileId| *number != file && self.files[number.0 as usize] == *place;
+        let same: Vec<FileId> = (0..self.files.len() as u32).map(FileId).filter(same).collect();
+        self.gone.extend(same);
     }
 
     /// Removes what recovery does not need.

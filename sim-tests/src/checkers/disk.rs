@@ -51,7 +51,21 @@ pub(crate) fn records(bytes: &[u8]) -> Vec<(usize, i64)> {
         .collect()
 }
 
-/// Offset and bytes of each txn of a stretch of log; ends where no record begins.
+/// The checksum of a record (storage §1.3).
+pub(crate) fn adler32(bytes: &[u8]) -> u32 {
+    let (mut a, mut b) = (1u32, 0u32);
+    // So many bytes do not overflow the sums.
+    for part in bytes.chunks(5_552) {
+        for byte in part {
+            a += u32::from(*byte);
+            b += a;
+        }
+        (a, b) = (a % 65_521, b % 65_521);
+    }
+    b << 16 | a
+}
+
+/// Offset and bytes of each txn of a stretch of log; ends where no whole record begins.
 pub(crate) fn payloads(bytes: &[u8]) -> Vec<(usize, &[u8])> {
     let mut all = Vec::new();
     let mut at = 0;
@@ -59,7 +73,8 @@ pub(crate) fn payloads(bytes: &[u8]) -> Vec<(usize, &[u8])> {
         let len = u32::from_be_bytes(len.try_into().unwrap_or([0; 4])) as usize;
         let end = at + 12 + len;
         let (Some(txn), Some(0x42)) = (bytes.get(at + 12..end), bytes.get(end)) else { break };
-        if len == 0 {
+        let checksum = u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
+        if len == 0 || checksum != u64::from(adler32(txn)) {
             break;
         }
         all.push((at, txn));
@@ -172,7 +187,7 @@ mod tests {
     fn record(zxid: i64) -> Vec<u8> {
         let mut txn = vec![0; 36];
         txn[12..20].copy_from_slice(&zxid.to_be_bytes());
-        let mut bytes = vec![0; 8];
+        let mut bytes = u64::from(adler32(&txn)).to_be_bytes().to_vec();
         bytes.extend((txn.len() as u32).to_be_bytes());
         bytes.extend(txn);
         bytes.push(0x42);

@@ -1,5 +1,6 @@
 //! A small ensemble played by hand: the dialogue as it should be passes, and each promise broken in it is found by name.
 
+use super::super::disk::adler32;
 use super::super::packet::{DIFF, PROPOSAL};
 use super::*;
 use zoetrope_core::{Member, Zxid};
@@ -80,7 +81,7 @@ impl Play {
 
     /// Appends a txn, durably or not.
     fn log(&mut self, sid: Sid, zxid: i64, durable: bool) {
-        let mut bytes = vec![0; 8];
+        let mut bytes = u64::from(adler32(&txn(zxid))).to_be_bytes().to_vec();
         bytes.extend(36u32.to_be_bytes());
         bytes.extend(txn(zxid));
         bytes.push(0x42);
