@@ -39,6 +39,11 @@ pub struct Config {
     pub enforce_quota: bool,
     /// `reconfigEnabled`.
     pub reconfig_enabled: bool,
+    /// `localSessionsEnabled`: new sessions are known to their server only. Means nothing to a server that stands alone.
+    pub local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`: a local session that asks for an ephemeral becomes global, instead of being
+    /// refused.
+    pub local_sessions_upgrading: bool,
 }
 
 /// How much a client may ask for before it has to wait.
@@ -205,6 +210,8 @@ impl Default for Config {
             emulate_353_ttl: false,
             enforce_quota: false,
             reconfig_enabled: false,
+            local_sessions: false,
+            local_sessions_upgrading: false,
         }
     }
 }

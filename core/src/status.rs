@@ -142,8 +142,10 @@ pub struct Status {
     pub approximate_data_size: u64,
     /// Digest of the tree (storage §2.8).
     pub digest: u64,
-    /// Sessions known.
+    /// Sessions that every server knows.
     pub sessions: u64,
+    /// Sessions that only this one knows.
+    pub local_sessions: u64,
     /// Client connections.
     pub connections: u64,
     /// Requests taken in and not answered.
@@ -242,4 +244,6 @@ pub struct SessionStatus {
     pub timeout_ms: i32,
     /// When it expires unless it is touched.
     pub deadline: Instant,
+    /// No other server knows it.
+    pub local: bool,
 }

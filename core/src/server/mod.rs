@@ -5,6 +5,7 @@
 //! * [`read`]: what is answered from the tree alone.
 //! * [`roles`]: the one gate between looking, leading and learning; [`peers`]: links to other servers.
 //! * [`lead`], [`handler`], [`learn`]: what a leader, its part of each learner, and a learner do.
+//! * [`local`]: sessions that no other server knows.
 //! * [`journal`]: the log as device operations.
 //! * [`upkeep`]: start, snapshots, expiry, purging, everything that a timer or a completion drives.
 //! * [`report`]: what operators may see.
@@ -16,6 +17,7 @@ mod intake;
 mod journal;
 mod lead;
 mod learn;
+mod local;
 mod peers;
 mod read;
 mod report;

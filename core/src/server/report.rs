@@ -89,6 +89,8 @@ impl Server {
     /// The server at a glance.
     pub fn status(&self) -> Status {
         let figures = &self.figures;
+        let local_sessions =
+            self.tracker.iter().filter(|(_, tracked)| tracked.local).count() as u64;
         Status {
             phase: self.phase(),
             leader: self.leader_status(),
@@ -100,7 +102,8 @@ impl Server {
             ephemerals_count: self.tree.ephemeral_count() as u64,
             approximate_data_size: self.tree.size(),
             digest: self.tree.digest(),
-            sessions: self.tracker.len() as u64,
+            sessions: self.tracker.len() as u64 - local_sessions,
+            local_sessions,
             connections: self.clients.conns.len() as u64,
             outstanding: self.clients.outstanding,
             packets_received: figures.packets_received,
@@ -166,6 +169,7 @@ impl Server {
             session,
             timeout_ms: tracked.timeout_ms,
             deadline: Instant(tracked.deadline.0 + self.stalled_us),
+            local: tracked.local,
         })
     }
 

@@ -86,7 +86,7 @@ fn gauges(page: &mut Page, status: &Status, view: &View<'_>, traffic: Traffic) {
     page.line("ephemerals_count", status.ephemerals_count);
     page.line("approximate_data_size", status.approximate_data_size);
     page.line("global_sessions", status.sessions);
-    page.line("local_sessions", 0);
+    page.line("local_sessions", status.local_sessions);
     page.line("open_file_descriptor_count", open);
     page.line("max_file_descriptor_count", max);
     page.line("connection_drop_probability", decimal(0.0));
