@@ -3,7 +3,7 @@
 
 use crate::disk::Keep;
 use crate::rng::Rng;
-use crate::scenario::{Fault, Operation, RoleName, Scenario, Step, Target};
+use crate::scenario::{Fault, LocalSessions, Operation, RoleName, Scenario, Step, Target};
 
 const OPERATIONS: [Operation; 7] = [
     Operation::Multi,
@@ -49,6 +49,7 @@ pub fn swarm(seed: u64) -> Scenario {
         peers: None,
         observers: 0,
         groups: Vec::new(),
+        local_sessions: LocalSessions::Off,
         without,
         steps,
     }
@@ -152,8 +153,19 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         peers: Some(peers),
         observers,
         groups,
+        local_sessions: local_sessions(seed),
         without,
         steps,
+    }
+}
+
+/// Local sessions, for one ensemble in three. Drawn from a stream of its own.
+fn local_sessions(seed: u64) -> LocalSessions {
+    let mut rng = Rng::new(seed, "local sessions");
+    match rng.below(9) {
+        0 | 1 => LocalSessions::Upgraded,
+        2 => LocalSessions::Kept,
+        _ => LocalSessions::Off,
     }
 }
 

@@ -22,7 +22,8 @@ pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
     let outcome = match settings(scenario).ensemble {
         None => World::new(scenario, Oracle::new(), mistake).run(&scenario.steps),
         Some(ensemble) => {
-            World::new(scenario, Together::new(ensemble), mistake).run(&scenario.steps)
+            let judge = Together::new(ensemble, scenario.local_sessions);
+            World::new(scenario, judge, mistake).run(&scenario.steps)
         }
     };
     Report { violation: outcome.violation, trace: outcome.trace, figures: outcome.figures }
