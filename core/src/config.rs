@@ -45,6 +45,11 @@ pub struct Config {
     pub reconfig_enabled: bool,
     /// `readonlymode.enabled`: without a quorum, clients are served that can do without writing.
     pub read_only_mode: bool,
+    /// `localSessionsEnabled`: new sessions are known to their server only. Means nothing to a server that stands alone.
+    pub local_sessions: bool,
+    /// `localSessionsUpgradingEnabled`: a local session that asks for an ephemeral becomes global, instead of being
+    /// refused.
+    pub local_sessions_upgrading: bool,
 }
 
 /// How much a client may ask for before it has to wait.
@@ -216,6 +221,8 @@ impl Default for Config {
             enforce_quota: false,
             reconfig_enabled: false,
             read_only_mode: false,
+            local_sessions: false,
+            local_sessions_upgrading: false,
         }
     }
 }

@@ -272,6 +272,15 @@ pub enum Milestone {
         session: SessionId,
         timeout_ms: i32,
     },
+    /// One that no other server knows.
+    LocalSessionOpened {
+        session: SessionId,
+        timeout_ms: i32,
+    },
+    /// A local session is about to be known to every server.
+    SessionUpgraded {
+        session: SessionId,
+    },
     SessionResumed {
         session: SessionId,
         timeout_ms: i32,

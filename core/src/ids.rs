@@ -88,6 +88,12 @@ impl SessionId {
         }
     }
 
+    /// Low byte of the id of the server that opened it.
+    #[must_use]
+    pub fn opened_at(self) -> u8 {
+        self.0.to_be_bytes()[0]
+    }
+
     /// The 16 bytes that prove ownership of the session; every server derives the same (client protocol §1.6).
     pub fn password(self) -> [u8; 16] {
         const MASK: u64 = (1 << 48) - 1;

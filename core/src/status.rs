@@ -151,7 +151,7 @@ pub struct Status {
     pub digest: u64,
     /// Sessions of the ensemble that this server knows of.
     pub sessions: u64,
-    /// Sessions of this server alone: those it makes while it is read-only.
+    /// Sessions of this server alone: local ones, and those it makes while it is read-only.
     pub local_sessions: u64,
     /// Client connections.
     pub connections: u64,
@@ -251,4 +251,6 @@ pub struct SessionStatus {
     pub timeout_ms: i32,
     /// When it expires unless it is touched.
     pub deadline: Instant,
+    /// No other server knows it.
+    pub local: bool,
 }

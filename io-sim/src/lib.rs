@@ -27,6 +27,8 @@ pub use host::Mistake;
 pub use judge::{At, Figures, Judge, Left, Outcome, Peer, Verdict};
 pub use rng::{Rng, Streams};
 pub use role::{Role, role_of, serves};
-pub use scenario::{Fault, Operation, RoleName, Scenario, ScenarioError, Step, Target};
+pub use scenario::{
+    Fault, LocalSessions, Operation, RoleName, Scenario, ScenarioError, Step, Target,
+};
 pub use swarm::{swarm, swarm_ensemble};
 pub use world::{World, settings};

@@ -48,11 +48,33 @@ pub struct Scenario {
     /// Servers without a quorum serve read-only, and every other client, the first among them, can do with that.
     #[serde(default, skip_serializing_if = "is_false")]
     pub read_only: bool,
+    /// Are new sessions known to every server of the ensemble?
+    #[serde(default, skip_serializing_if = "LocalSessions::is_off")]
+    pub local_sessions: LocalSessions,
     /// Kinds of operations the clients leave out.
     #[serde(default)]
     pub without: Vec<Operation>,
     /// What happens, in order.
     pub steps: Vec<Step>,
+}
+
+/// What becomes of new sessions in an ensemble.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LocalSessions {
+    /// Every server knows them.
+    #[default]
+    Off,
+    /// Only the server they were opened at knows them, so they may not own ephemerals.
+    Kept,
+    /// The same, until they ask for an ephemeral.
+    Upgraded,
+}
+
+impl LocalSessions {
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
 }
 
 /// Kinds of client operations that can be left out.
@@ -366,6 +388,7 @@ mod tests {
             groups = [[1, 2, 3], [4, 5]]
             read_only = true
             syncs = 1
+            local_sessions = "upgraded"
             steps = [
               { await-leader = 20000 },
               { expect-reads = 9000 },

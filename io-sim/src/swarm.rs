@@ -3,7 +3,7 @@
 
 use crate::disk::Keep;
 use crate::rng::Rng;
-use crate::scenario::{Fault, Operation, RoleName, Scenario, Step, Target};
+use crate::scenario::{Fault, LocalSessions, Operation, RoleName, Scenario, Step, Target};
 
 const OPERATIONS: [Operation; 7] = [
     Operation::Multi,
@@ -52,6 +52,7 @@ pub fn swarm(seed: u64) -> Scenario {
         force_snapshot_sync: false,
         syncs: None,
         read_only: false,
+        local_sessions: LocalSessions::Off,
         without,
         steps,
     }
@@ -160,6 +161,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         // These are drawn from streams of their own.
         syncs: (observers > 0 && Rng::new(seed, "syncs").one_in(2)).then_some(1),
         read_only: Rng::new(seed, "read-only").one_in(3),
+        local_sessions: local_sessions(seed),
         without,
         steps,
     }
@@ -199,6 +201,16 @@ fn short_reign(seed: u64, servers: u32) -> Vec<Step> {
             ]
         }
         _ => Vec::new(),
+    }
+}
+
+/// Local sessions, for one ensemble in three. Drawn from a stream of its own.
+fn local_sessions(seed: u64) -> LocalSessions {
+    let mut rng = Rng::new(seed, "local sessions");
+    match rng.below(9) {
+        0 | 1 => LocalSessions::Upgraded,
+        2 => LocalSessions::Kept,
+        _ => LocalSessions::Off,
     }
 }
 

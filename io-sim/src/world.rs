@@ -12,7 +12,7 @@ use crate::judge::{At, Figures, Judge, Outcome, Verdict};
 use crate::net::{Net, NetEvent};
 use crate::rng::Streams;
 use crate::role;
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{LocalSessions, Scenario, Step};
 use crate::schedule::{Class, Schedule};
 use std::collections::BTreeMap;
 use zoetrope_core::{Config, ConnId, Ensemble, Input, Instant, Member, PeerAddress, Sid, Timer};
@@ -130,6 +130,8 @@ pub fn settings(scenario: &Scenario) -> Config {
         config.limits.peer_budget = 32 << 10;
         config.init_limit = 5;
         config.sync_limit = 2;
+        config.local_sessions = scenario.local_sessions != LocalSessions::Off;
+        config.local_sessions_upgrading = scenario.local_sessions == LocalSessions::Upgraded;
     }
     config
 }

@@ -165,6 +165,8 @@ impl Observer for Log {
             | Milestone::SnapshotFailed { .. } => self.on_snapshot(milestone),
             Milestone::DeadSessionCleaned { .. }
             | Milestone::SessionOpened { .. }
+            | Milestone::LocalSessionOpened { .. }
+            | Milestone::SessionUpgraded { .. }
             | Milestone::SessionResumed { .. }
             | Milestone::SessionRefused { .. }
             | Milestone::SessionExpired { .. }
@@ -247,6 +249,12 @@ fn on_session(milestone: Milestone) {
         }
         Milestone::SessionOpened { session, timeout_ms } => {
             debug!(%session, timeout_ms, "session opened");
+        }
+        Milestone::LocalSessionOpened { session, timeout_ms } => {
+            debug!(%session, timeout_ms, "local session opened");
+        }
+        Milestone::SessionUpgraded { session } => {
+            debug!(%session, "local session becomes a global one: it asks for an ephemeral znode");
         }
         Milestone::SessionResumed { session, timeout_ms } => {
             debug!(%session, timeout_ms, "session resumed");

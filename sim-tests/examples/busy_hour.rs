@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         timeout_ms: 30_000,
         pipeline: 1,
         snap_count: 20_000,
+        local_sessions: Default::default(),
         peers: None,
         observers: 0,
         groups: Vec::new(),

@@ -44,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) time: i64,
     pub(crate) session: i64,
     pub(crate) ids: Vec<(String, String)>,
+    /// What an ephemeral is refused with, if the session may not own any.
+    pub(crate) no_ephemerals: Option<i32>,
 }
 
 /// A reply's body, or its error code.
@@ -261,6 +263,9 @@ impl Model {
         };
         if !(0..=6).contains(&create.flags) || !ttl_fits {
             return Err(BAD_ARGUMENTS);
+        }
+        if let Some(code) = cx.no_ephemerals.filter(|_| matches!(create.flags, 1 | 3)) {
+            return Err(code);
         }
         let asked = create.path.as_deref().ok_or(-5)?;
         let cut = asked.rfind('/').filter(|_| !asked.contains('\0')).ok_or(BAD_ARGUMENTS)?;

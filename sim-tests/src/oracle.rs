@@ -7,11 +7,11 @@ use base64::Engine as _;
 use sha1::Digest as _;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use zoetrope_core::wire::{
-    ConnectRequest, ConnectResponse, OpCode, Reader, Request, RequestHeader, SetWatches, Txn,
-    TxnHeader, WatchMode, WatcherType, decode_txn,
+    ConnectRequest, ConnectResponse, CreateKind, MultiOp, OpCode, Reader, Request, RequestHeader,
+    SetWatches, Txn, TxnHeader, WatchMode, WatcherType, decode_txn,
 };
 use zoetrope_core::{ConnId, Server, Sid};
-use zoetrope_io_sim::{At, Judge};
+use zoetrope_io_sim::{At, Judge, LocalSessions};
 
 /// A request the server has heard and not answered.
 #[derive(Clone, Debug)]
@@ -36,6 +36,7 @@ struct Expected {
 const SESSION_EXPIRED: i32 = -112;
 const SESSION_MOVED: i32 = -118;
 const NOT_READ_ONLY: i32 = -119;
+const EPHEMERAL_ON_LOCAL_SESSION: i32 = -120;
 
 const STANDARD: u8 = 1;
 const PERSISTENT: u8 = 2;
@@ -96,6 +97,11 @@ pub(crate) struct Oracle {
     together: bool,
     /// Sessions it has made since it is read-only.
     lonely: BTreeSet<i64>,
+    local: LocalSessions,
+    /// Sessions opened at this server that no other knows.
+    locals: BTreeSet<i64>,
+    /// Sessions whose creation was proposed, somewhere.
+    born: BTreeSet<i64>,
 }
 
 impl Oracle {
@@ -111,12 +117,15 @@ impl Oracle {
             ending: BTreeSet::new(),
             together: false,
             lonely: BTreeSet::new(),
+            local: LocalSessions::Off,
+            locals: BTreeSet::new(),
+            born: BTreeSet::new(),
         }
     }
 
     /// The judge of one server of an ensemble.
-    pub(crate) fn of_ensemble() -> Self {
-        Self { together: true, ..Self::new() }
+    pub(crate) fn of_ensemble(local: LocalSessions) -> Self {
+        Self { together: true, local, ..Self::new() }
     }
 
     /// How many identities each connection has proven, where it is more than its address.
@@ -138,6 +147,29 @@ impl Oracle {
     /// The end of a session was asked for or proposed, somewhere.
     pub(crate) fn ends(&mut self, session: i64) {
         self.ending.insert(session);
+    }
+
+    /// The creation of a session was proposed, somewhere.
+    pub(crate) fn begins(&mut self, session: i64) {
+        self.born.insert(session);
+        self.locals.remove(&session);
+    }
+
+    /// The server's role is over, and with it the sessions that nobody else knew.
+    pub(crate) fn serves_nobody(&mut self) {
+        self.locals.clear();
+    }
+
+    /// What the server says of its local sessions: none of them is everybody's, and none lives on in silence.
+    pub(crate) fn check_local_sessions(&self, now: u64, server: &Server) -> Result<(), String> {
+        for session in server.sessions().filter(|session| session.local) {
+            let id = session.session.0;
+            if self.local == LocalSessions::Off || self.born.contains(&id) {
+                return Err(format!("P2: session {id:#x} is local, but was created for all"));
+            }
+            self.check_silence(now, id)?;
+        }
+        Ok(())
     }
 
     /// Is the next frame to this connection its welcome?
@@ -231,8 +263,14 @@ impl Oracle {
     fn execute(&mut self, proposal: Proposal) -> Result<(), String> {
         let Proposal { header, txn, digest, origin, proven } = proposal;
         let (zxid, session) = (header.zxid.0, header.session.0);
-        let mut cx = Context { zxid, time: header.time_ms, session, ids: Vec::new() };
+        let (time, ids) = (header.time_ms, Vec::new());
+        let mut cx = Context { zxid, time, session, ids, no_ephemerals: None };
         self.model.zxid = zxid;
+        if makes_ephemeral(&txn) && !self.model.sessions.contains_key(&session) {
+            return Err(format!(
+                "P2: {zxid:#x} makes an ephemeral of session {session:#x}, which not every server knows"
+            ));
+        }
         match (&txn, origin) {
             (Txn::CreateSession { timeout_ms }, _) => {
                 self.model.sessions.insert(session, *timeout_ms);
@@ -291,14 +329,25 @@ impl Oracle {
             return Err(format!("{zxid:#x}: the log has {txn:?}, which {conn} did not ask for"));
         };
         cx.ids = waiting.ids.clone();
+        let kept = self.local == LocalSessions::Kept
+            && !self.model.sessions.contains_key(&header.session.0)
+            && is_create_of_ephemeral(decode(&waiting.frame).as_ref());
         if self.together
+            && !kept
             && let Txn::Error { code: code @ (SESSION_EXPIRED | SESSION_MOVED) } = txn
         {
             self.model.zxid = zxid;
             waiting.decided = Some((zxid, Err(*code)));
             return Ok(());
         }
-        let answer = match decode(&waiting.frame) {
+        let request = decode(&waiting.frame);
+        let is_global = self.model.sessions.contains_key(&header.session.0);
+        if self.local == LocalSessions::Kept && !is_global {
+            cx.no_ephemerals = Some(refusal_of(txn));
+        }
+        let may_not_own = cx.no_ephemerals.is_some() && is_create_of_ephemeral(request.as_ref());
+        let answer = match request {
+            _ if may_not_own => Err(EPHEMERAL_ON_LOCAL_SESSION),
             Some(request) => self.model.write(&request, cx),
             None => Err(-5),
         };
@@ -397,7 +446,7 @@ impl Oracle {
         let stalled = self.stalled;
         if response.timeout_ms <= 0 {
             let known = match self.together {
-                true => self.model.sessions.contains_key(&asked),
+                true => self.model.sessions.contains_key(&asked) || self.lives_here(now, asked),
                 false => self.leases.contains_key(&asked),
             };
             let lives = known && !self.ending.contains(&asked);
@@ -410,8 +459,20 @@ impl Oracle {
         if response.read_only == Some(true) {
             return self.welcome_read_only(id, &request, session);
         }
-        if asked == 0 {
+        let unknown = self.local != LocalSessions::Off
+            && !self.locals.contains(&asked)
+            && !self.born.contains(&asked);
+        if asked == 0 && self.local != LocalSessions::Off {
+            if self.born.contains(&session) {
+                return Err(format!("P2: new session {session:#x} is not local"));
+            }
+            self.locals.insert(session);
+        } else if asked == 0 {
             self.advance_to_session(session)?;
+        } else if unknown {
+            return Err(format!(
+                "P2: {id}: session {asked:#x} is of another server, and was taken"
+            ));
         } else if session != asked || !(self.together || self.leases.contains_key(&asked)) {
             return Err(format!("{id}: asked for session {asked:#x}, got {session:#x}"));
         }
@@ -554,11 +615,16 @@ impl Oracle {
         if err != 0 && self.may_refuse(id, &waiting.frame, err) {
             return Ok(());
         }
+        let session = self.conns[&id].session;
+        let closes = matches!(decode(&waiting.frame), Some(Request::CloseSession));
+        if closes && err == 0 && body.is_empty() && self.locals.remove(&session) {
+            return Ok(());
+        }
         if is_write(&waiting.frame) {
             return Err(format!("{}: answered {err} without a place in the log", story()));
         }
-        let session = self.conns[&id].session;
-        let cx = Context { zxid, time: 0, session, ids: waiting.ids.clone() };
+        let ids = waiting.ids.clone();
+        let cx = Context { zxid, time: 0, session, ids, no_ephemerals: None };
         let expected =
             self.read(id, &waiting.frame, &cx).map_err(|e| format!("{}: {e}", story()))?;
         let op = operation(&waiting.frame);
@@ -633,6 +699,28 @@ impl Oracle {
                 answer
             }
         })
+    }
+
+    /// Is it a session that only this server knows, and that cannot have expired?
+    fn lives_here(&self, now: u64, session: i64) -> bool {
+        let fresh = |lease: &Lease| now.saturating_sub(lease.heard) < lease.timeout_ms as u64 * 940;
+        self.locals.contains(&session) && self.leases.get(&session).is_some_and(fresh)
+    }
+
+    /// Has the session been silent for longer than its timeout, and lives?
+    fn check_silence(&self, now: u64, session: i64) -> Result<(), String> {
+        const TICK_US: u64 = 2_000_000;
+        let Some(lease) = self.leases.get(&session) else { return Ok(()) };
+        let silent = now.saturating_sub(lease.heard);
+        let stalled = self.stalled - lease.stalled;
+        let most = lease.timeout_ms as u64 * 1060 + 3 * TICK_US + stalled + 6_000_000;
+        if silent > most && !self.full && !self.ending.contains(&session) {
+            return Err(format!(
+                "session {session:#x} has been silent for {} ms and lives",
+                silent / 1000
+            ));
+        }
+        Ok(())
     }
 
     /// Was this session right to expire at `now`?
@@ -747,6 +835,7 @@ impl Judge for Oracle {
 
     fn crashed(&mut self, _at: At) {
         self.conns.clear();
+        self.locals.clear();
         // What was asked for may or may not have been logged.
         if !self.together {
             self.ending.clear();
@@ -799,21 +888,8 @@ impl Judge for Oracle {
     }
 
     fn passed(&mut self, at: At, server: &Server) -> Result<(), String> {
-        const TICK_US: u64 = 2_000_000;
-        for session in server.sessions() {
-            let Some(lease) = self.leases.get(&session.session.0) else { continue };
-            let silent = at.now.saturating_sub(lease.heard);
-            let stalled = self.stalled - lease.stalled;
-            let most = lease.timeout_ms as u64 * 1060 + 3 * TICK_US + stalled + 6_000_000;
-            if silent > most && !self.full && !self.ending.contains(&session.session.0) {
-                return Err(format!(
-                    "session {} has been silent for {} ms and lives",
-                    session.session,
-                    silent / 1000
-                ));
-            }
-        }
-        Ok(())
+        let mut sessions = server.sessions();
+        sessions.try_for_each(|session| self.check_silence(at.now, session.session.0))
     }
 
     fn room(&mut self, _at: At, full: bool) {
@@ -959,6 +1035,41 @@ fn operation(frame: &[u8]) -> Option<OpCode> {
 fn decode(frame: &[u8]) -> Option<Request<'_>> {
     let op = operation(frame)?;
     Request::decode(op, &mut Reader::new(frame.get(8..)?)).ok()
+}
+
+/// Does a client ask for an ephemeral, alone or in a multi?
+pub(crate) fn asks_for_ephemeral(frame: &[u8]) -> bool {
+    let request = decode(frame);
+    let in_multi = |op: &MultiOp<'_>| matches!(op, MultiOp::Create(c) if matches!(c.flags, 1 | 3));
+    is_create_of_ephemeral(request.as_ref())
+        || matches!(&request, Some(Request::Multi(ops)) if ops.iter().any(in_multi))
+}
+
+fn is_create_of_ephemeral(request: Option<&Request<'_>>) -> bool {
+    matches!(request, Some(Request::Create(create)) if matches!(create.flags, 1 | 3))
+}
+
+fn makes_ephemeral(txn: &Txn) -> bool {
+    match txn {
+        Txn::Create { kind, .. } => matches!(kind, CreateKind::Plain { ephemeral: true, .. }),
+        Txn::Multi(parts) if !parts.iter().any(|part| matches!(part, Txn::Error { .. })) => {
+            parts.iter().any(makes_ephemeral)
+        }
+        _ => false,
+    }
+}
+
+/// How a leader says that a session may not own ephemerals: it knows the reason of its own ones only.
+fn refusal_of(txn: &Txn) -> i32 {
+    let of = |txn: &Txn| match txn {
+        Txn::Error { code } if *code == EPHEMERAL_ON_LOCAL_SESSION => Some(*code),
+        _ => None,
+    };
+    let found = match txn {
+        Txn::Multi(parts) => parts.iter().find_map(of),
+        one => of(one),
+    };
+    found.unwrap_or(SESSION_EXPIRED)
 }
 
 fn is_write(frame: &[u8]) -> bool {

@@ -22,7 +22,10 @@ pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
     let config = settings(scenario);
     let outcome = match config.ensemble {
         None => World::new(scenario, Oracle::new(), mistake).run(&scenario.steps),
-        Some(_) => World::new(scenario, Together::new(&config), mistake).run(&scenario.steps),
+        Some(_) => {
+            let judge = Together::new(&config, scenario.local_sessions);
+            World::new(scenario, judge, mistake).run(&scenario.steps)
+        }
     };
     Report { violation: outcome.violation, trace: outcome.trace, figures: outcome.figures }
 }

@@ -2,11 +2,11 @@
 //! clients by an oracle of its own, all of which execute the one order that the protocol has shown to be committed.
 
 use crate::checkers::{Protocol, epoch};
-use crate::oracle::Oracle;
-use std::collections::BTreeMap;
+use crate::oracle::{Oracle, asks_for_ephemeral};
+use std::collections::{BTreeMap, BTreeSet};
 use zoetrope_core::wire::{ConnectResponse, OpCode, Reader, RequestHeader, Txn, decode_txn};
 use zoetrope_core::{ChanId, Config, ConnId, Server, Sid};
-use zoetrope_io_sim::{At, Judge, Left, Op, Peer, Role, Verdict, role_of, serves};
+use zoetrope_io_sim::{At, Judge, Left, LocalSessions, Op, Peer, Role, Verdict, role_of, serves};
 
 /// The judge of an ensemble.
 #[derive(Debug)]
@@ -15,20 +15,34 @@ pub(crate) struct Together {
     oracles: BTreeMap<Sid, Oracle>,
     /// zxid of the txn that creates a session.
     births: BTreeMap<i64, i64>,
+    local: LocalSessions,
+    /// Sessions that have asked for an ephemeral.
+    askers: BTreeSet<i64>,
+    /// Sessions whose end is committed.
+    ended: BTreeSet<i64>,
 }
 
 impl Together {
     /// The judge of an ensemble whose servers have these settings.
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config, local: LocalSessions) -> Self {
         let ensemble = config.ensemble.clone().unwrap_or_default();
-        let oracles = ensemble.members.keys().map(|sid| (*sid, Oracle::of_ensemble())).collect();
+        let oracle = |sid: &Sid| (*sid, Oracle::of_ensemble(local));
+        let oracles = ensemble.members.keys().map(oracle).collect();
         let mut protocol = Protocol::new(ensemble);
         protocol.syncs_max = (config.snap_syncs_max as usize, config.diff_syncs_max as usize);
-        Self { protocol, oracles, births: BTreeMap::new() }
+        Self {
+            protocol,
+            oracles,
+            births: BTreeMap::new(),
+            local,
+            askers: BTreeSet::new(),
+            ended: BTreeSet::new(),
+        }
     }
 
     fn oracle(&mut self, sid: Sid) -> &mut Oracle {
-        self.oracles.entry(sid).or_insert_with(Oracle::of_ensemble)
+        let local = self.local;
+        self.oracles.entry(sid).or_insert_with(|| Oracle::of_ensemble(local))
     }
 
     /// Txns nobody had seen before.
@@ -40,7 +54,18 @@ impl Together {
             let session = header.session.0;
             match txn {
                 Txn::CreateSession { .. } => {
+                    let wanted = match self.local {
+                        LocalSessions::Off => true,
+                        LocalSessions::Kept => false,
+                        LocalSessions::Upgraded => self.askers.contains(&session),
+                    };
+                    if !wanted {
+                        return Err(format!(
+                            "P2: {zxid:#x} creates session {session:#x}, which is local and has no use for it"
+                        ));
+                    }
                     self.births.insert(session, *zxid);
+                    self.oracles.values_mut().for_each(|oracle| oracle.begins(session));
                 }
                 Txn::CloseSession { .. } => {
                     self.oracles.values_mut().for_each(|oracle| oracle.ends(session));
@@ -55,6 +80,18 @@ impl Together {
     fn spread(&mut self) -> Verdict {
         for zxid in std::mem::take(&mut self.protocol.news) {
             let bytes = self.protocol.history.bytes(zxid).unwrap_or_default();
+            let (header, txn, _) =
+                decode_txn(bytes).map_err(|e| format!("P1: {zxid:#x} cannot be read: {e}"))?;
+            let session = header.session.0;
+            let late = self.ended.contains(&session);
+            if late && !matches!(txn, Txn::Error { .. } | Txn::CloseSession { .. }) {
+                return Err(format!(
+                    "P2: session {session:#x} has ended, and {zxid:#x} is done for it: {txn:?}"
+                ));
+            }
+            if matches!(txn, Txn::CloseSession { .. }) {
+                self.ended.insert(session);
+            }
             for oracle in self.oracles.values_mut() {
                 oracle.committed(bytes)?;
             }
@@ -69,6 +106,8 @@ impl Together {
             let mut r = Reader::new(bytes);
             while let Ok(Some(frame)) = r.buffer() {
                 let zxid = match std::mem::take(&mut greeting) {
+                    // It may still be local, and its upgrade under way.
+                    true if self.local != LocalSessions::Off => 0,
                     true => {
                         let session = ConnectResponse::decode(frame).map_or(0, |r| r.session.0);
                         self.births.get(&session).copied().unwrap_or(0)
@@ -104,6 +143,9 @@ impl Judge for Together {
     fn heard(&mut self, at: At, conn: ConnId, frame: &[u8]) -> Verdict {
         let header = RequestHeader::decode(&mut Reader::new(frame));
         let session = self.oracle(at.sid).session_of(conn);
+        if session > 0 && asks_for_ephemeral(frame) {
+            self.askers.insert(session);
+        }
         if session > 0
             && header.is_ok_and(|h| OpCode::from_number(h.kind) == Some(OpCode::CloseSession))
         {
@@ -132,9 +174,12 @@ impl Judge for Together {
         Ok(())
     }
 
-    fn stalled(&mut self, _at: At, _us: u64) {}
+    fn stalled(&mut self, at: At, us: u64) {
+        self.oracle(at.sid).stalled(at, us);
+    }
 
     fn passed(&mut self, at: At, server: &Server) -> Verdict {
+        self.oracle(at.sid).check_local_sessions(at.now, server)?;
         // Who leads knows every session; others know those that came to them.
         if role_of(server) != Role::Leader {
             return Ok(());
@@ -198,6 +243,7 @@ impl Judge for Together {
         let read_only = role_of(server) == Role::ReadOnly;
         self.oracle(at.sid).serves_read_only(at.sid, read_only)?;
         if !serves(server) && !read_only {
+            self.oracle(at.sid).serves_nobody();
             return Ok(());
         }
         if read_only {

@@ -5,7 +5,7 @@ use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::status::Summary;
 use crate::time::{Instant, Now};
 use crate::tree::Identity;
-use crate::wire::OpCode;
+use crate::wire::{ErrorCode, OpCode};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
@@ -26,8 +26,14 @@ pub(super) enum ConnState {
 #[derive(Clone, Debug)]
 pub(super) enum Waiting {
     /// Answered when its txn is applied; `done` holds an answer that must not leave yet. The zxid of a forwarded one is
-    /// zero: the leader gives it.
-    Write { zxid: Zxid, xid: Xid, since: Instant, done: Option<Vec<u8>> },
+    /// zero: the leader gives it. Whatever error it refuses with, the client is told `refusal` if there is one.
+    Write {
+        zxid: Zxid,
+        xid: Xid,
+        since: Instant,
+        done: Option<Vec<u8>>,
+        refusal: Option<ErrorCode>,
+    },
     /// Executed when all before it are answered, by the identities the connection had when it came.
     Read { frame: Box<[u8]>, identities: usize, since: Instant },
     /// Nothing of this session goes on before that zxid is applied.

@@ -96,6 +96,7 @@ impl Server {
         let (session, cxid) = (wish.session, wish.cxid);
         let header = TxnHeader { session, cxid, zxid, time_ms: self.now.wall_ms };
         let moved = self.has_moved(wish);
+        let standing = self.standing(session);
         let (ids, origin): (&[Identity], Option<ConnId>) = match wish.origin {
             Origin::Nobody => (&[], None),
             Origin::Client(id) => {
@@ -108,7 +109,7 @@ impl Server {
             config: &self.config,
             tree: &self.tree,
             outstanding: &mut self.outstanding,
-            asker: Asker { session, ids },
+            asker: Asker { session, standing, ids },
             zxid,
             time_ms: header.time_ms,
         };
@@ -253,6 +254,7 @@ impl Server {
                 if self.tracker.get(session).is_none() {
                     self.tracker.add(session, timeout_ms, self.listening());
                 }
+                self.tracker.make_global(session);
                 self.report(Milestone::SessionOpened { session, timeout_ms });
             }
             Txn::CloseSession { .. } => {
@@ -286,6 +288,10 @@ impl Server {
     fn on_session_closed(&mut self, session: SessionId, cxid: Xid, origin: Option<ConnId>) {
         self.sessions_applied.remove(&session);
         let conn = self.tracker.remove(session).and_then(|tracked| tracked.conn);
+        let (heard, remembers) = (self.listening(), self.has_local_sessions());
+        if let Some(leader) = self.leader_mut().filter(|_| remembers) {
+            leader.ended.note(session, heard);
+        }
         self.report(match origin.is_some() || cxid != Xid(0) {
             true => Milestone::SessionClosed { session },
             false => Milestone::SessionExpired { session },
@@ -321,6 +327,14 @@ impl Server {
         };
         let place = conn.queue.iter().position(is_it);
         let place = place.unwrap_or_else(|| panic!("{id} does not wait for {zxid}, which it sent"));
+        let refused;
+        let txn = match (txn, conn.queue.get(place)) {
+            (Txn::Error { .. }, Some(Waiting::Write { refusal: Some(code), .. })) => {
+                refused = error_txn(*code);
+                &refused
+            }
+            _ => txn,
+        };
         if place > 0 {
             let mut reply = Vec::new();
             encode_reply(header.cxid, zxid, txn, outcome, &mut reply);

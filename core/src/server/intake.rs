@@ -4,6 +4,7 @@ use super::Server;
 use super::clients::{ConnState, Waiting};
 use super::commit::{Origin, Refused, Wish, Work};
 use super::journal::Claim;
+use super::local::asks_for_ephemeral;
 use super::peers::Done;
 use super::read_only::needs_quorum;
 use crate::effect::{DropReason, Effect, Milestone, Refusal};
@@ -55,7 +56,9 @@ impl Server {
     fn hear_of(&mut self, session: SessionId) {
         let heard = self.listening();
         self.tracker.touch(session, heard);
-        let timeout_ms = self.tracker.get(session).map(|tracked| tracked.timeout_ms);
+        // The leader knows nothing of a local one.
+        let global = self.tracker.get(session).filter(|tracked| !tracked.local);
+        let timeout_ms = global.map(|tracked| tracked.timeout_ms);
         if let (Some(learner), Some(timeout_ms)) = (self.learner_mut(), timeout_ms) {
             learner.touched.insert(session, timeout_ms);
         }
@@ -169,6 +172,10 @@ impl Server {
             self.open_read_only_session(id, session, timeout_ms, read_only);
             return Taken::Yes;
         }
+        if self.has_local_sessions() {
+            self.open_local_session(id, session, timeout_ms, read_only);
+            return Taken::Yes;
+        }
         let proposed = match self.learner().is_some() {
             true => {
                 let body = timeout_ms.to_be_bytes();
@@ -198,7 +205,8 @@ impl Server {
                     conn.state = ConnState::Opening;
                 }
                 let (since, xid) = (self.now.mono, Xid(0));
-                self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None });
+                self.clients
+                    .enqueue(id, Waiting::Write { zxid, xid, since, done: None, refusal: None });
                 Taken::Yes
             }
             Err(Refused::Awaited) => Taken::NotYet,
@@ -214,7 +222,7 @@ impl Server {
         // The password comes first: who knows only an id must not be able to cut its owner off.
         let refusal = if request.password != session.password() {
             Some(Refusal::WrongPassword)
-        } else if self.learner().is_some() {
+        } else if self.learner().is_some() && !self.tracker.is_local(session) {
             return self.ask_leader(id, request, timeout_ms);
         } else if self.tracker.get(session).is_none_or(|tracked| tracked.closing) {
             Some(Refusal::Unknown)
@@ -410,12 +418,36 @@ impl Server {
     ) -> Taken {
         let body = r.rest();
         let request = Request::decode(op, r);
+        let Some(session) = self.clients.conns.get(&id).map(|conn| conn.session) else {
+            return Taken::Yes;
+        };
+        let local = self.tracker.is_local(session);
+        if local && op == OpCode::CloseSession {
+            self.close_local_session(session);
+            let then_close = Some(DropReason::SessionEnded);
+            return self.answer(id, Waiting::Answer { xid, err: 0, zxid: None, then_close });
+        }
+        let mut refusal = None;
+        if local && request.as_ref().is_ok_and(asks_for_ephemeral) {
+            if !self.config.local_sessions_upgrading {
+                // The leader refuses it too, but cannot know why. A multi's results are the leader's, as in Java.
+                refusal = Some(ErrorCode::EphemeralOnLocalSession).filter(|_| op != OpCode::Multi);
+            } else if let Err(refused) = self.upgrade(id, session) {
+                return match refused {
+                    Refused::Awaited => Taken::NotYet,
+                    Refused::Lacking => self.refuse(id, xid, ErrorCode::SystemError),
+                };
+            }
+        }
         if self.learner().is_some() {
             // What cannot be decoded goes no further: a Java leader would give it a zxid twice.
             if request.is_err() {
                 return self.refuse(id, xid, ErrorCode::MarshallingError);
             }
-            return self.forward_write(id, since, xid, op, body);
+            let zxid = Zxid::ZERO;
+            self.forward_write(id, session, xid, op, body);
+            self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None, refusal });
+            return Taken::Yes;
         }
         let work = match &request {
             Ok(request) => Work::Request(request),
@@ -424,8 +456,6 @@ impl Server {
             }
             Err(_) => return self.refuse(id, xid, ErrorCode::MarshallingError),
         };
-        let Some(conn) = self.clients.conns.get(&id) else { return Taken::Yes };
-        let session = conn.session;
         let claim = match op {
             OpCode::CloseSession | OpCode::Delete => Claim::Release,
             _ => Claim::Ordinary,
@@ -436,7 +466,8 @@ impl Server {
                 if op == OpCode::CloseSession && self.closes_last() {
                     self.tracker.start_closing(session);
                 }
-                self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None });
+                self.clients
+                    .enqueue(id, Waiting::Write { zxid, xid, since, done: None, refusal: None });
                 Taken::Yes
             }
             Err(Refused::Awaited) => Taken::NotYet,
@@ -445,17 +476,7 @@ impl Server {
     }
 
     /// A learner's client writes: the leader decides.
-    fn forward_write(
-        &mut self,
-        id: ConnId,
-        since: Instant,
-        xid: Xid,
-        op: OpCode,
-        body: &[u8],
-    ) -> Taken {
-        let Some(session) = self.clients.conns.get(&id).map(|conn| conn.session) else {
-            return Taken::Yes;
-        };
+    fn forward_write(&mut self, id: ConnId, session: SessionId, xid: Xid, op: OpCode, body: &[u8]) {
         if op == OpCode::CloseSession {
             self.tracker.start_closing(session);
         }
@@ -463,13 +484,10 @@ impl Server {
         if let Some(learner) = self.learner_mut() {
             learner.forwarded.push_back((session, xid, id));
         }
-        let zxid = Zxid::ZERO;
-        self.clients.enqueue(id, Waiting::Write { zxid, xid, since, done: None });
-        Taken::Yes
     }
 
     /// Sends a request on to the leader, with what its client has proven here.
-    fn forward(
+    pub(super) fn forward(
         &mut self,
         session: SessionId,
         xid: Xid,
@@ -521,7 +539,10 @@ impl Server {
         });
         let decoded = op.map(|op| Request::decode(op, &mut Reader::new(request.body)));
         let timeout_ms = Reader::new(request.body).int();
-        let open = self.tracker.get(session).is_some_and(|tracked| !tracked.closing);
+        let open = match self.tracker.get(session) {
+            Some(tracked) => !tracked.closing,
+            None => op != Some(OpCode::CloseSession) && self.may_live_elsewhere(session),
+        };
         let work = match (op, &decoded) {
             (Some(OpCode::CreateSession), _) => match timeout_ms {
                 Ok(timeout_ms) => Work::OpenSession { timeout_ms },

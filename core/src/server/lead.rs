@@ -3,6 +3,7 @@
 use super::Server;
 use super::handler::{HandlerStage, LearnerHandler};
 use super::learn::offered_epoch;
+use super::local::Ended;
 use super::peers::{Done, PeerFault};
 use super::roles::{Epochs, Role};
 use crate::ids::{ChanId, Epoch, SessionId, Sid, Zxid};
@@ -52,6 +53,8 @@ pub(super) struct Leader {
     ping_at: Instant,
     judge_at: Instant,
     established_at: Instant,
+    /// Sessions that learners may not have heard the end of.
+    pub(super) ended: Ended,
 }
 
 impl Leader {
@@ -70,6 +73,7 @@ impl Leader {
             ping_at: now,
             judge_at: now,
             established_at: now,
+            ended: Ended::default(),
         }
     }
 
@@ -390,7 +394,9 @@ impl Server {
         let (session, timeout_ms) = decode_revalidate(data)?;
         let heard = self.listening();
         let serves = self.leader().is_some_and(Leader::is_established);
-        let lives = self.tracker.get(session).is_some_and(|tracked| !tracked.closing);
+        // A local session of ours is nobody's elsewhere.
+        let open = |tracked: &crate::session::Session| !tracked.closing && !tracked.local;
+        let lives = self.tracker.get(session).is_some_and(open);
         let valid = serves && lives;
         if valid {
             self.tracker.resume(session, timeout_ms, heard);
@@ -481,7 +487,9 @@ impl Server {
         let sync_us = u64::from(self.config.sync_limit) * tick_ms * 1000;
         let init_us = u64::from(self.config.init_limit) * tick_ms * 1000;
         let zxid = self.zxid_proposed;
+        let heard = self.listening();
         let Some(leader) = self.leader_mut() else { return };
+        leader.ended.forget_before(Instant(heard.0.saturating_sub(2 * sync_us)));
         let mut silent = Vec::new();
         let acks = leader.acks.clone();
         for (chan, handler) in &mut leader.learners {

@@ -6,6 +6,7 @@
 //! * [`read_only`]: who is served without a quorum, and with what.
 //! * [`roles`]: the one gate between looking, leading and learning; [`peers`]: links to other servers.
 //! * [`lead`], [`handler`], [`learn`]: what a leader, its part of each learner, and a learner do.
+//! * [`local`]: sessions that no other server knows.
 //! * [`journal`]: the log as device operations.
 //! * [`upkeep`]: start, snapshots, expiry, purging, everything that a timer or a completion drives.
 //! * [`report`]: what operators may see.
@@ -17,6 +18,7 @@ mod intake;
 mod journal;
 mod lead;
 mod learn;
+mod local;
 mod peers;
 mod read;
 mod read_only;

@@ -90,6 +90,8 @@ impl Server {
     /// The server at a glance.
     pub fn status(&self) -> Status {
         let figures = &self.figures;
+        let local_sessions =
+            self.tracker.iter().filter(|(_, tracked)| tracked.local).count() as u64;
         Status {
             phase: self.phase(),
             leader: self.leader_status(),
@@ -103,9 +105,12 @@ impl Server {
             digest: self.tree.digest(),
             sessions: match self.is_read_only() {
                 true => self.sessions_applied.len() as u64,
-                false => self.tracker.len() as u64,
+                false => self.tracker.len() as u64 - local_sessions,
             },
-            local_sessions: if self.is_read_only() { self.tracker.len() as u64 } else { 0 },
+            local_sessions: match self.is_read_only() {
+                true => self.tracker.len() as u64,
+                false => local_sessions,
+            },
             connections: self.clients.conns.len() as u64,
             outstanding: self.clients.outstanding,
             packets_received: figures.packets_received,
@@ -171,6 +176,7 @@ impl Server {
             session,
             timeout_ms: tracked.timeout_ms,
             deadline: Instant(tracked.deadline.0 + self.stalled_us),
+            local: tracked.local,
         })
     }
 

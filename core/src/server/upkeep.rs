@@ -362,6 +362,7 @@ impl Server {
         if self.is_read_only() {
             self.expire_read_only_sessions();
         }
+        self.expire_local_sessions();
         let handshake_us = u64::from(self.config.limits.handshake_ms) * 1000;
         let idle = |(id, conn): (&ConnId, &super::clients::Conn)| {
             let age_us = self.now.mono.since(conn.figures.established.mono);

@@ -2,4 +2,4 @@
 
 mod tracker;
 
-pub(crate) use tracker::{Home, SessionTracker};
+pub(crate) use tracker::{Home, Session, SessionTracker, Standing};

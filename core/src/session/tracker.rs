@@ -15,6 +15,8 @@ pub(crate) struct Session {
     pub(crate) deadline: Instant,
     /// Its close has been proposed: nothing more is accepted from it.
     pub(crate) closing: bool,
+    /// Only this server knows it (client protocol §4.9).
+    pub(crate) local: bool,
     /// Where its client is connected.
     pub(crate) conn: Option<ConnId>,
     /// Through which server it sends its requests, as far as a leader knows.
@@ -32,13 +34,27 @@ pub(crate) enum Home {
     At(ChanId),
 }
 
+/// Who knows a session, as far as the server that judges its request can tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// Every server.
+    Global,
+    /// This one alone.
+    Local,
+    /// The learner that sent its request, if anybody.
+    Elsewhere,
+}
+
 /// All sessions, and when they expire.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionTracker {
     sessions: BTreeMap<SessionId, Session>,
-    buckets: BTreeMap<Instant, BTreeSet<SessionId>>,
+    buckets: Buckets,
     tick_ms: u64,
 }
+
+/// Sessions by their deadline: first the global ones, whose expiry is the leader's to decide, then the local ones.
+type Buckets = BTreeMap<(bool, Instant), BTreeSet<SessionId>>;
 
 impl SessionTracker {
     pub(crate) fn new(tick_ms: u32) -> Self {
@@ -52,14 +68,40 @@ impl SessionTracker {
         Instant::from_ms((due_ms / self.tick_ms + 1) * self.tick_ms)
     }
 
-    /// Begins to track a session.
+    /// Begins to track a session that every server knows.
     pub(crate) fn add(&mut self, id: SessionId, timeout_ms: i32, heard: Instant) {
+        self.track(id, timeout_ms, heard, false);
+    }
+
+    /// Begins to track a session that nobody else knows.
+    pub(crate) fn add_local(&mut self, id: SessionId, timeout_ms: i32, heard: Instant) {
+        self.track(id, timeout_ms, heard, true);
+    }
+
+    fn track(&mut self, id: SessionId, timeout_ms: i32, heard: Instant, local: bool) {
         let deadline = self.deadline(heard, timeout_ms);
         let home = Home::Unknown;
-        let session = Session { timeout_ms, deadline, closing: false, conn: None, home };
+        let session = Session { timeout_ms, deadline, closing: false, local, conn: None, home };
         let before = self.sessions.insert(id, session);
         assert!(before.is_none(), "session {id} was tracked already");
-        self.buckets.entry(deadline).or_default().insert(id);
+        self.buckets.entry((local, deadline)).or_default().insert(id);
+    }
+
+    pub(crate) fn is_local(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.local)
+    }
+
+    /// Every server is about to know the session.
+    pub(crate) fn make_global(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.local) else {
+            return;
+        };
+        session.local = false;
+        let (deadline, closing) = (session.deadline, session.closing);
+        if !closing {
+            leave_bucket(&mut self.buckets, (true, deadline), id);
+            self.buckets.entry((false, deadline)).or_default().insert(id);
+        }
     }
 
     pub(crate) fn get(&self, id: SessionId) -> Option<&Session> {
@@ -94,9 +136,9 @@ impl SessionTracker {
         if session.deadline == deadline || session.closing {
             return;
         }
-        leave_bucket(&mut self.buckets, session.deadline, id);
+        leave_bucket(&mut self.buckets, (session.local, session.deadline), id);
         session.deadline = deadline;
-        self.buckets.entry(deadline).or_default().insert(id);
+        self.buckets.entry((session.local, deadline)).or_default().insert(id);
     }
 
     /// Do the session's requests come from there? The first to ask is believed.
@@ -132,7 +174,7 @@ impl SessionTracker {
     pub(crate) fn start_closing(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.closing = true;
-            leave_bucket(&mut self.buckets, session.deadline, id);
+            leave_bucket(&mut self.buckets, (session.local, session.deadline), id);
         }
     }
 
@@ -140,27 +182,32 @@ impl SessionTracker {
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(&id)?;
         if !session.closing {
-            leave_bucket(&mut self.buckets, session.deadline, id);
+            leave_bucket(&mut self.buckets, (session.local, session.deadline), id);
         }
         Some(session)
     }
 
-    /// Sessions whose time is over, in an order that is the same in every run: each close takes the next zxid.
+    /// Global sessions whose time is over, in an order that is the same in every run: each close takes the next zxid.
     pub(crate) fn expired(&self, heard: Instant) -> Vec<SessionId> {
-        let due = self.buckets.range(..=heard);
+        self.due(false, heard)
+    }
+
+    /// Local sessions whose time is over.
+    pub(crate) fn expired_local(&self, heard: Instant) -> Vec<SessionId> {
+        self.due(true, heard)
+    }
+
+    fn due(&self, local: bool, heard: Instant) -> Vec<SessionId> {
+        let due = self.buckets.range((local, Instant::default())..=(local, heard));
         due.flat_map(|(_, sessions)| sessions.iter().copied()).collect()
     }
 }
 
-fn leave_bucket(
-    buckets: &mut BTreeMap<Instant, BTreeSet<SessionId>>,
-    deadline: Instant,
-    id: SessionId,
-) {
-    if let Some(bucket) = buckets.get_mut(&deadline) {
+fn leave_bucket(buckets: &mut Buckets, at: (bool, Instant), id: SessionId) {
+    if let Some(bucket) = buckets.get_mut(&at) {
         bucket.remove(&id);
         if bucket.is_empty() {
-            buckets.remove(&deadline);
+            buckets.remove(&at);
         }
     }
 }
@@ -180,6 +227,19 @@ mod tests {
         tracker.touch(ONE, Instant::from_ms(2000));
         assert_eq!(tracker.expired(Instant::from_ms(7999)), []);
         assert_eq!(tracker.expired(Instant::from_ms(8000)), [ONE]);
+    }
+
+    #[test]
+    fn a_local_session_that_becomes_global_expires_as_one() {
+        let mut tracker = SessionTracker::new(2000);
+        tracker.add_local(ONE, 4000, Instant::default());
+        let late = Instant::from_ms(99_000);
+        assert_eq!((tracker.expired(late), tracker.expired_local(late)), (vec![], vec![ONE]));
+        tracker.make_global(ONE);
+        tracker.touch(ONE, Instant::from_ms(9000));
+        assert_eq!((tracker.expired(late), tracker.expired_local(late)), (vec![ONE], vec![]));
+        tracker.remove(ONE);
+        assert!(tracker.buckets.is_empty());
     }
 
     #[test]

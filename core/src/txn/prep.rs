@@ -4,6 +4,7 @@
 use super::outstanding::{NodeState, Outstanding};
 use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
+use crate::session::Standing;
 use crate::tree::{
     DataTree, Identity, Owner, QuotaLimits, crc_of_path_and_data, fix_up, identities_grant,
     limits_path, path, stats_path,
@@ -18,6 +19,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker<'a> {
     pub(crate) session: SessionId,
+    pub(crate) standing: Standing,
     pub(crate) ids: &'a [Identity],
 }
 
@@ -100,6 +102,9 @@ impl Prep<'_> {
 
     fn create(&mut self, create: &Create<'_>) -> Result<Txn, ErrorCode> {
         let (kind, sequential) = self.create_mode(create)?;
+        if matches!(create.flags, 1 | 3) {
+            self.may_own()?;
+        }
         let asked = create.path.as_deref().ok_or(ErrorCode::MarshallingError)?;
         let (parent_path, _) = split_checked(asked)?;
         let acl = self.fix_up(&create.acl)?;
@@ -145,6 +150,15 @@ impl Prep<'_> {
         let (parent_path, _) = split_checked(&path)?;
         self.outstanding.put(self.zxid, parent_path, Some(&parent), Some(above));
         Ok(Txn::Create { path, data: create.data.map(Arc::from), acl, kind, parent_cversion })
+    }
+
+    /// Ephemerals belong to sessions that every server knows: only of those is the end known to all.
+    fn may_own(&self) -> Result<(), ErrorCode> {
+        match self.asker.standing {
+            Standing::Global => Ok(()),
+            Standing::Local => Err(ErrorCode::EphemeralOnLocalSession),
+            Standing::Elsewhere => Err(ErrorCode::SessionExpired),
+        }
     }
 
     /// What a create makes, from its operation and flags, and whether a number is appended.

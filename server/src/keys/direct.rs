@@ -4,7 +4,6 @@ use super::Key;
 use super::Kind::Direct;
 use crate::value::{Fault, Given};
 
-const GLOBAL: &str = "all sessions are global, as they are in Java unless this is true";
 const QUORUM_TLS: &str = "TLS between servers";
 const QUORUM_SASL: &str = "SASL between servers";
 const REACHABILITY: &str = "probing of several addresses";
@@ -181,8 +180,27 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    Key::nothing(Direct, "localSessionsEnabled", "false", GLOBAL),
-    Key::nothing(Direct, "localSessionsUpgradingEnabled", "false", GLOBAL),
+    Key::honoured(
+        Direct,
+        "localSessionsEnabled",
+        "false",
+        "In an ensemble, sessions are known to their server only and cost no txn; \
+         it must be the same on all servers. A server that stands alone has no local sessions",
+        |draft, given| {
+            draft.settings.core.local_sessions = given.boolean()?;
+            Ok(())
+        },
+    ),
+    Key::honoured(
+        Direct,
+        "localSessionsUpgradingEnabled",
+        "false",
+        "A local session that creates an ephemeral znode becomes global; false: it is refused with -120",
+        |draft, given| {
+            draft.settings.core.local_sessions_upgrading = given.boolean()?;
+            Ok(())
+        },
+    ),
     Key::nothing(Direct, "jvm.pause.monitor", "false", JVM),
     Key::nothing(Direct, "jvm.pause.info-threshold.ms", "1000", JVM),
     Key::nothing(Direct, "jvm.pause.warn-threshold.ms", "10000", JVM),
