@@ -5,11 +5,7 @@
 # their reason; tests of reconfiguration, which need a server that allows it, are deselected by name. Both are counted.
 . "$(dirname "$0")/lib.sh"
 client_options "$@"
-venv=$cache/kazoo
-if [ ! -x "$venv/bin/pytest" ]; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install -q 'kazoo[test,sasl]==2.11.0' 'pyOpenSSL<26.2' 'pytest-timeout'
-fi
+need_kazoo
 # TestReconfig::test_add_remove_observer, test_bad_input, test_no_super_auth
 select="not TestReconfig"
 [ -n "$quick" ] && select="$select and not gevent and not eventlet and not Gevent and not Eventlet"
@@ -17,5 +13,5 @@ start_server 29100 tickTime=1000
 cd "$dir"
 # What test_build.py expects the server to call itself.
 case $kind in java38) export ZOOKEEPER_VERSION=3.8.0 ;; *) export ZOOKEEPER_VERSION=3.9.5 ;; esac
-KAZOO_ZK_HOSTS=127.0.0.1:29100 PYTHONPATH=$clients "$venv/bin/pytest" -q -rs -p kazoo_external -p no:cacheprovider \
+KAZOO_ZK_HOSTS=127.0.0.1:29100 PYTHONPATH=$clients "$kazoo/bin/pytest" -q -rs -p kazoo_external -p no:cacheprovider \
     --timeout=150 -k "$select" --pyargs kazoo.tests

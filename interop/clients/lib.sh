@@ -2,6 +2,7 @@
 #   client_options "$@"       sets kind (zoetrope, java38, java39) and quick
 #   start_server PORT [KEY=VALUE ...]   further keys of zoo.cfg; sets dir
 #   need PACKAGE...           Debian packages
+#   need_kazoo                kazoo and what its tests use; sets kazoo to the virtual environment
 set -euo pipefail
 clients=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 interop=$(dirname "$clients")
@@ -35,4 +36,12 @@ need() {
     [ ${#missing[@]} -eq 0 ] && return
     apt-get update -qq
     apt-get install -y -qq "${missing[@]}" > /dev/null
+}
+
+need_kazoo() {
+    kazoo=$cache/kazoo
+    if [ ! -x "$kazoo/bin/pytest" ]; then
+        python3 -m venv "$kazoo"
+        "$kazoo/bin/pip" install -q 'kazoo[test,sasl]==2.11.0' 'pyOpenSSL<26.2' 'pytest-timeout'
+    fi
 }

@@ -237,7 +237,6 @@ impl Loader {
                 (Severity::Note, not_yet(what))
             }
             Does::Missing(what) => (Severity::Warning, not_yet(what)),
-            Does::Refused(why) => (Severity::Error, why.to_owned()),
         }
     }
 

@@ -13,6 +13,7 @@ pub struct Draft {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) client_port: Option<u16>,
     pub(crate) client_host: Option<String>,
+    pub(crate) secure_client_port: bool,
     pub(crate) standalone_enabled: bool,
     pub(crate) dynamic_config: Option<PathBuf>,
     pub(crate) quorum: QuorumDraft,
@@ -42,6 +43,7 @@ impl Draft {
             data_dir,
             client_port,
             client_host,
+            secure_client_port: false,
             standalone_enabled: true,
             dynamic_config: None,
             quorum: QuorumDraft::default(),
@@ -92,6 +94,13 @@ impl Draft {
             None if host.is_some() => broken.push((
                 Some("clientPortAddress".to_owned()),
                 Fault::Error("clientPortAddress is set but clientPort is not set".into()),
+            )),
+            None if self.secure_client_port => broken.push((
+                Some("secureClientPort".to_owned()),
+                Fault::Error(
+                    "clientPort is not set, and TLS for clients is not part of this release: no client could connect"
+                        .into(),
+                ),
             )),
             None => broken.push((
                 None,

@@ -85,6 +85,5 @@ fn effect(key: &Key) -> String {
         Does::Later(what) | Does::Missing(what) => {
             format!("No effect yet: {what} is not part of this release.")
         }
-        Does::Refused(why) => format!("Refused: {why}."),
     }
 }

@@ -73,10 +73,7 @@ fn what_cannot_be_started_says_why_and_exits_with_2() {
     for (args, part) in [
         (vec!["server", "/nowhere/zoo.cfg"], "/nowhere/zoo.cfg does not exist"),
         (vec!["server", "--strict", unknown.to_str().unwrap()], "did you mean tickTime?"),
-        (
-            vec!["server", "--set", "secureClientPort=2281"],
-            "--set: secureClientPort: TLS for clients",
-        ),
+        (vec!["server", "--set", "electionAlg=0"], "--set: electionAlg: Invalid electionAlg"),
         (vec!["server", "--set", "tickTime=x"], "--set: tickTime: For input string: \"x\""),
         (vec!["server", "--set", "clientPortAddress=no.such.host.invalid"], "cannot be resolved"),
         (vec!["server", "--set", "tickTime"], "write it as key=value"),

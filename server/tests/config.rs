@@ -109,10 +109,16 @@ fn what_java_refuses_is_refused_with_its_words_and_the_line() {
 }
 
 #[test]
-fn what_is_not_there_yet_is_refused_where_leaving_it_out_would_be_dangerous() {
-    let text = format!("{LEAST}secureClientPort=2281");
-    assert!(
-        refusal(&text).starts_with("zoo.cfg line 3: secureClientPort: TLS for clients is not part")
+fn a_port_for_tls_is_named_and_left_out_unless_it_is_the_only_one() {
+    let loaded = loaded("secureClientPort=2281");
+    assert_eq!(loaded.refuses(true).count(), 0);
+    let (severity, text) = finding(&loaded, "secureClientPort");
+    assert_eq!(severity, Severity::Warning);
+    assert!(text.contains("nothing listens on this port"));
+    assert_eq!(
+        refusal("dataDir=/d\nsecureClientPort=2281"),
+        "zoo.cfg line 2: secureClientPort: clientPort is not set, and TLS for clients is not part of this release: \
+         no client could connect"
     );
 }
 

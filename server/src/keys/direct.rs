@@ -59,11 +59,19 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     ),
-    Key::refused(
+    Key::honoured(
         Direct,
         "secureClientPort",
         "unset",
-        "TLS for clients is not part of this release; without the key the server starts on clientPort only",
+        "No effect yet: TLS for clients is not part of this release. Without clientPort the server does not start",
+        |draft, _| {
+            draft.secure_client_port = true;
+            Err(Fault::Warning(
+                "accepted, no effect yet: TLS for clients is not part of this release; nothing listens on this \
+                 port, clients are served on clientPort only"
+                    .into(),
+            ))
+        },
     ),
     Key::nothing(
         Direct,

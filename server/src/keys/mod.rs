@@ -47,8 +47,6 @@ pub enum Does {
     Later(&'static str),
     /// It asks for something that is not there yet and would be missed: what.
     Missing(&'static str),
-    /// The server does not start with it: why.
-    Refused(&'static str),
 }
 
 /// Takes a value in.
@@ -195,15 +193,6 @@ impl Key {
         what: &'static str,
     ) -> Self {
         Self { name, kind, default, does: Does::Missing(what) }
-    }
-
-    const fn refused(
-        kind: Kind,
-        name: &'static str,
-        default: &'static str,
-        why: &'static str,
-    ) -> Self {
-        Self { name, kind, default, does: Does::Refused(why) }
     }
 }
 
