@@ -272,9 +272,11 @@ impl<J: Judge> World<J> {
         Ok(())
     }
 
-    /// A leader serves.
+    /// A leader serves. Who stands still leads nobody, whatever it takes itself for.
     pub(crate) fn is_led(&self) -> bool {
-        self.hosts.iter().any(|host| Self::role(host) == Role::Leader && host.serving)
+        let moves = |host: &Host| self.now >= host.paused_until;
+        let leads = |host: &Host| Self::role(host) == Role::Leader && host.serving && moves(host);
+        self.hosts.iter().any(leads)
     }
 
     /// Whether clients only keep their sessions alive.

@@ -678,14 +678,30 @@ impl Server {
         }
     }
 
-    /// Half a tick has passed: is the leader still there?
+    /// How long the leader may be silent, ms: initLimit until this server serves, then syncLimit.
+    fn silence_ms(&self, learner: &Learner) -> u64 {
+        let serving = learner.is_serving();
+        let ticks = if serving { self.config.sync_limit } else { self.config.init_limit };
+        u64::from(ticks) * u64::from(self.config.tick_ms)
+    }
+
+    /// When the leader will have been silent for too long, if nothing comes.
+    pub(super) fn leader_given_up_at(&self) -> Option<Instant> {
+        let learner = self.learner()?;
+        let waits_for_it = !matches!(
+            learner.stage,
+            LearnerStage::Connecting { .. } | LearnerStage::Truncating | LearnerStage::SavingTree
+        );
+        waits_for_it.then(|| learner.heard_at.plus_ms(self.silence_ms(learner) + 1))
+    }
+
+    /// Half a tick has passed, or the leader's time is up: is it still there?
     pub(super) fn on_learner_time(&mut self) {
         let now = self.now.mono;
-        let tick_us = u64::from(self.config.tick_ms) * 1000;
-        let (init, sync) = (u64::from(self.config.init_limit), u64::from(self.config.sync_limit));
+        let Some(limit_ms) = self.learner().map(|learner| self.silence_ms(learner)) else { return };
+        let limit_us = limit_ms * 1000;
         let Some(learner) = self.learner_mut() else { return };
         let sid = learner.leader;
-        let limit_us = if learner.is_serving() { sync * tick_us } else { init * tick_us };
         match learner.stage {
             LearnerStage::Connecting { retry_at } => {
                 if now.since(learner.began_at) > limit_us {
@@ -698,10 +714,7 @@ impl Server {
             // Our own disk is what takes so long.
             LearnerStage::Truncating | LearnerStage::SavingTree => learner.heard_at = now,
             _ if now.since(learner.heard_at) > limit_us => {
-                self.leave(&format!(
-                    "the leader, server {sid}, was silent for {} ms",
-                    limit_us / 1000
-                ));
+                self.leave(&format!("the leader, server {sid}, was silent for {limit_ms} ms"));
             }
             _ => {}
         }

@@ -420,6 +420,8 @@ impl Server {
     fn arm_peers(&mut self) {
         let half_tick = u64::from(self.config.tick_ms / 2).max(1);
         let at = self.now.mono.plus_ms(half_tick);
+        // Nobody writes while a leader that is gone is waited for: not a moment longer than it was given.
+        let at = self.leader_given_up_at().map_or(at, |given_up| at.min(given_up));
         self.effects.push(Effect::SetTimer { id: Timer::Peers, at });
     }
 
