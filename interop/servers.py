@@ -51,8 +51,8 @@ def classpath(kind):
     return ":".join(j for j in sorted(glob.glob(jars + "/*.jar")) if not any(s in j for s in skip))
 
 
-def word(port, text, timeout=3):
-    with socket.create_connection(("127.0.0.1", port), timeout) as s:
+def word(port, text, timeout=3, host="127.0.0.1"):
+    with socket.create_connection((host, port), timeout) as s:
         s.sendall(text.encode())
         out = b""
         while True:

@@ -84,7 +84,7 @@ def run(o):
     directory = tempfile.mkdtemp(prefix="zoetrope-chaos-")
     ensemble = members.Ensemble(directory, kinds, port=o.port, cfg=["snapCount=2000"])
     problems = []
-    writers = load.Load([("127.0.0.1", m.client) for m in ensemble.members], writers=o.writers)
+    writers = load.Load([m.at for m in ensemble.members], writers=o.writers)
     try:
         ensemble.start()
         writers.start()

@@ -69,9 +69,7 @@ class Load:
 
     def longest_gap(self, since, until):
         """The longest time in which no write at all was acknowledged, s."""
-        at = sorted(t for times in self.times for t in list(times) if since <= t <= until)
-        edges = [since] + at + [until]
-        return max((b - a for a, b in zip(edges, edges[1:])), default=until - since)
+        return longest_gap([t for times in self.times for t in list(times)], since, until)
 
     def missing(self, tree):
         """Acknowledged writes that are not in this tree."""
@@ -84,6 +82,12 @@ class Load:
             if not self.counter[n] <= value <= self.tried[n]:
                 lost.append("/w%d/counter is %d, acknowledged was %d" % (n, value, self.counter[n]))
         return lost
+
+
+def longest_gap(times, since, until):
+    """The longest time between two of them, or between them and the edges, s."""
+    edges = [since] + sorted(t for t in times if since <= t <= until) + [until]
+    return max(b - a for a, b in zip(edges, edges[1:]))
 
 
 def differences(trees):

@@ -26,12 +26,20 @@ class Member:
         self.dir = os.path.join(ensemble.dir, "m%d" % sid)
         base = ensemble.port + 10 * (sid - 1)
         self.client, self.quorum, self.election = base, base + 1, base + 2
+        nets = ensemble.nets
+        self.host = nets.client_host(sid) if nets else "127.0.0.1"
+        self.peer_host = nets.peer_host(sid) if nets else "127.0.0.1"
         self.process = None
         os.makedirs(os.path.join(self.dir, "data"), exist_ok=True)
 
     def line(self):
         role = ":observer" if self.observer else ""
-        return "server.%d=127.0.0.1:%d:%d%s" % (self.sid, self.quorum, self.election, role)
+        return "server.%d=%s:%d:%d%s" % (self.sid, self.peer_host, self.quorum, self.election, role)
+
+    @property
+    def at(self):
+        """Where clients find it."""
+        return self.host, self.client
 
     @property
     def log(self):
@@ -49,8 +57,8 @@ class Member:
         self.kind = kind or self.kind
         with open(os.path.join(self.dir, "data", "myid"), "w") as f:
             f.write("%d\n" % self.sid)
-        lines = ["tickTime=%d" % self.ensemble.tick, "initLimit=20", "syncLimit=5", "dataDir=%s/data" % self.dir,
-                 "clientPort=%d" % self.client, "clientPortAddress=127.0.0.1", "maxClientCnxns=0",
+        lines = ["tickTime=%d" % self.ensemble.tick, "initLimit=%d" % self.ensemble.init, "syncLimit=5", "dataDir=%s/data" % self.dir,
+                 "clientPort=%d" % self.client, "clientPortAddress=%s" % self.host, "maxClientCnxns=0",
                  "admin.enableServer=false", "4lw.commands.whitelist=*", "extendedTypesEnabled=true",
                  "minSessionTimeout=500", "maxSessionTimeout=60000"]
         if self.observer:
@@ -60,13 +68,15 @@ class Member:
             f.write("\n".join(lines) + "\n")
         log = open(self.log, "a")
         command = servers.command(self.dir, self.kind, self.ensemble.heap, self.ensemble.props)
+        if self.ensemble.nets:
+            command = self.ensemble.nets.command(self.sid) + command
         self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                         start_new_session=True, cwd=self.dir)
         self.ensemble.save()
 
     def word(self, text, timeout=2):
         try:
-            return servers.word(self.client, text, timeout)
+            return servers.word(self.client, text, timeout, self.host)
         except OSError:
             return ""
 
@@ -106,9 +116,10 @@ class Member:
 
 
 class Ensemble:
-    def __init__(self, directory, kinds, observers=0, port=23100, tick=500, cfg=(), heap="512m", props=()):
+    def __init__(self, directory, kinds, observers=0, port=23100, tick=500, cfg=(), heap="512m", props=(), init=20,
+                 nets=None):
         self.dir, self.port, self.tick, self.cfg, self.heap = os.path.abspath(directory), port, tick, list(cfg), heap
-        self.props = list(props)
+        self.props, self.init, self.nets = list(props), init, nets
         os.makedirs(self.dir, exist_ok=True)
         self.members = []
         for n, kind in enumerate(kinds):
@@ -120,7 +131,7 @@ class Ensemble:
             json.dump(pids, f)
 
     def hosts(self):
-        return ",".join("127.0.0.1:%d" % m.client for m in self.members)
+        return ",".join("%s:%d" % m.at for m in self.members)
 
     def member(self, sid):
         return self.members[sid - 1]
@@ -170,7 +181,7 @@ class Ensemble:
 def tree(member):
     """Every znode that a member holds: path -> (data, stat without what may differ)."""
     import zkclient
-    with zkclient.Client([("127.0.0.1", member.client)]) as client:
+    with zkclient.Client([member.at]) as client:
         client.sync("/")
         return client.walk("/")
 

@@ -47,7 +47,7 @@ def main():
     o = a.parse_args()
     directory = tempfile.mkdtemp(prefix="zoetrope-migrate-")
     ensemble = members.Ensemble(directory, [o.java] * o.servers, port=o.port, cfg=["snapCount=5000"])
-    writers = load.Load([("127.0.0.1", m.client) for m in ensemble.members])
+    writers = load.Load([m.at for m in ensemble.members])
     problems = []
     try:
         ensemble.start()

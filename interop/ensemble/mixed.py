@@ -21,7 +21,7 @@ PLANS = ("DIFF", "SNAP", "TRUNC")
 
 
 def hosts(ms):
-    return [("127.0.0.1", m.client) for m in ms]
+    return [m.at for m in ms]
 
 
 def write(ms, prefix, count, patience=30, size=50):
