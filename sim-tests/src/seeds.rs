@@ -51,6 +51,10 @@ pub fn thread_cpu_ns() -> u64 {
     text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }
 
+fn replay(swarm: Swarm, seed: u64) -> String {
+    format!("ZOETROPE_SEED={seed} cargo test -p sim-tests --test {}", swarm.test)
+}
+
 /// Runs the seeds that `ZOETROPE_SEED` or `ZOETROPE_SEEDS` asks for, and prints what they had in them.
 pub fn run_seeds(swarm: Swarm) -> Results {
     let seeds: Vec<u64> = match (number("ZOETROPE_SEED"), number("ZOETROPE_SEEDS")) {
@@ -66,6 +70,11 @@ pub fn run_seeds(swarm: Swarm) -> Results {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
                     let result = run(swarm, *seed);
+                    // At once: a long run may have hours to go.
+                    if let Err(violation) = &result {
+                        println!("seed {seed} breaks a promise: {violation}");
+                        println!("  replay: {}", replay(swarm, *seed));
+                    }
                     results.lock().expect("no thread panics with it").push((*seed, result));
                 }
                 cpu_ns.fetch_add(thread_cpu_ns(), Ordering::Relaxed);
@@ -83,10 +92,6 @@ pub fn run_seeds(swarm: Swarm) -> Results {
         print_figures(&all.reports, cpu_ns.into_inner() as f64 / 1e9);
     }
     all.failures.sort();
-    for (seed, violation) in all.failures.iter().take(10) {
-        println!("seed {seed} breaks a promise: {violation}");
-        println!("  replay: ZOETROPE_SEED={seed} cargo test -p sim-tests --test {}", swarm.test);
-    }
     all
 }
 
