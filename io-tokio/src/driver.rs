@@ -584,13 +584,21 @@ impl Core {
 
 const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
-/// Collects the effects of what came in, and carries them out.
+/// Collects the effects of what came in, and carries them out: what the disk has to do first, then what other servers are
+/// sent, because both take their time while clients are answered.
 fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
     let mut core = shared.core.borrow_mut();
     let now = core.clock.now();
     let Core { server, conns, timers, disk, path, observer, .. } = &mut *core;
     let turn = server.effects(now);
-    let mut ops = Vec::new();
+    let ops: Vec<DeviceOp> =
+        turn.effects().iter().filter_map(|effect| device_op(effect, &turn, path)).collect();
+    if !ops.is_empty() {
+        disk.submit(ops);
+    }
+    if let Some(peers) = peers {
+        turn.effects().iter().for_each(|effect| peers.take(effect, |span| turn.bytes(span)));
+    }
     let mut news = ClientNews::default();
     let (mut serving, mut halted) = (false, None);
     for effect in turn.effects() {
@@ -606,7 +614,12 @@ fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
             | Effect::SnapSlice { .. }
             | Effect::SnapFinish { .. }
             | Effect::Read { .. }
-            | Effect::Remove { .. } => ops.extend(device_op(effect, &turn, path)),
+            | Effect::Remove { .. }
+            | Effect::SendPeer { .. }
+            | Effect::Connect { .. }
+            | Effect::Disconnect { .. }
+            | Effect::PausePeer { .. }
+            | Effect::ResumePeer { .. } => {}
             Effect::Reply { conn: id } => {
                 let Some(conn) = conns.get_mut(&id) else { continue };
                 if news.reply(id, conn, turn.reply(id)) {
@@ -624,19 +637,7 @@ fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
                 observer.milestone(milestone, &turn);
             }
             Effect::Halt => halted = turn.halted().map(str::to_owned),
-            Effect::SendPeer { .. }
-            | Effect::Connect { .. }
-            | Effect::Disconnect { .. }
-            | Effect::PausePeer { .. }
-            | Effect::ResumePeer { .. } => {
-                if let Some(peers) = peers {
-                    peers.take(effect, |span| turn.bytes(span));
-                }
-            }
         }
-    }
-    if !ops.is_empty() {
-        disk.submit(ops);
     }
     if serving {
         core.serving_since = Some(now.mono);
@@ -645,7 +646,7 @@ fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
     news.settle(&mut core);
     drop(core);
     if let Some(peers) = peers {
-        peers.flush();
+        peers.tell();
     }
 }
 

@@ -27,7 +27,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use zoetrope_core::wire::Hello;
 use zoetrope_core::{ChanId, Effect, HostPort, Input, Link, Sid, Span};
 
-/// Is told what happens on links. Of all methods of [`Peers`] only [`Peers::flush`] calls it.
+/// Is told what happens on links. Of all methods of [`Peers`] only [`Peers::tell`] calls it.
 pub(crate) type Sink = Box<dyn Fn(&Input<'_>)>;
 
 /// The links of this server; dropped, they all end.
@@ -59,10 +59,10 @@ impl Peers {
         Self { links, ports, failed: RefCell::new(failed) }
     }
 
-    /// Carries out an effect. Bytes wait for [`Peers::flush`], so that a turn is one write.
+    /// Carries out an effect. The core gives a link all bytes of a turn at once, so that a turn is one write.
     pub(crate) fn take<'a>(&self, effect: &Effect, bytes: impl Fn(Span) -> &'a [u8]) {
         match *effect {
-            Effect::SendPeer { chan, bytes: span } => self.links.queue(chan, bytes(span)),
+            Effect::SendPeer { chan, bytes: span } => self.links.send(chan, bytes(span)),
             Effect::Connect { sid, link } => self.links.connect(sid, link),
             Effect::Disconnect { chan } => self.links.disconnect(chan),
             Effect::PausePeer { chan } => self.links.set_paused(chan, true),
@@ -71,9 +71,9 @@ impl Peers {
         }
     }
 
-    /// Ends a turn: writes what was taken, and tells what the sockets took of it.
-    pub(crate) fn flush(&self) {
-        self.links.flush();
+    /// Ends a turn: tells what the sockets took.
+    pub(crate) fn tell(&self) {
+        self.links.tell();
     }
 
     /// Waits until a port cannot be had.
@@ -119,8 +119,8 @@ struct State {
     /// Links that are up, by who is known to be at the other end.
     known: BTreeMap<Key, ChanId>,
     attempts: BTreeMap<Key, Attempt>,
-    /// Links that were given bytes in this turn.
-    given: BTreeSet<ChanId>,
+    /// Links that were given bytes in this turn, and what their sockets had taken before.
+    given: Vec<(ChanId, u64)>,
     /// Connections from each address that have not said yet who they are.
     greeting: BTreeMap<IpAddr, u32>,
     /// Handshakes that end now are too late.
@@ -286,12 +286,23 @@ impl Links {
         }
     }
 
-    fn queue(&self, chan: ChanId, bytes: &[u8]) {
+    fn send(self: &Rc<Self>, chan: ChanId, bytes: &[u8]) {
         let mut state = self.state.borrow_mut();
-        let Some(link) = state.chans.get_mut(&chan) else { return };
-        if !link.broken && !link.io.closing {
-            link.io.backlog.extend_from_slice(bytes);
-            state.given.insert(chan);
+        let State { chans, given, .. } = &mut *state;
+        let Some(link) = chans.get_mut(&chan) else { return };
+        if link.broken || link.io.closing {
+            return;
+        }
+        if given.iter().all(|(known, _)| *known != chan) {
+            given.push((chan, link.io.taken));
+        }
+        let nothing_waits = link.io.backlog.is_empty();
+        match link.io.send(bytes) {
+            Ok(true) if nothing_waits && link.io.writer.is_some() => {
+                spawn_local(link::write_backlog(self.clone(), chan));
+            }
+            Ok(_) => {}
+            Err(_) => link.broke(),
         }
     }
 
@@ -302,26 +313,15 @@ impl Links {
         }
     }
 
-    fn flush(self: &Rc<Self>) {
-        let given = std::mem::take(&mut self.state.borrow_mut().given);
-        for chan in given {
-            let mut state = self.state.borrow_mut();
-            let Some(link) = state.chans.get_mut(&chan) else { continue };
-            let before = link.io.taken;
-            let bytes = std::mem::take(&mut link.io.backlog);
-            match link.io.send(&bytes) {
-                Ok(true) if link.io.writer.is_some() => {
-                    spawn_local(link::write_backlog(self.clone(), chan));
-                }
-                Ok(_) => {}
-                Err(_) => link.broke(),
-            }
-            let upto = link.io.taken;
-            drop(state);
-            if upto > before {
+    fn tell(&self) {
+        let mut given = std::mem::take(&mut self.state.borrow_mut().given);
+        for (chan, before) in given.drain(..) {
+            let taken = self.state.borrow().chans.get(&chan).map(|link| link.io.taken);
+            if let Some(upto) = taken.filter(|upto| *upto > before) {
                 (self.sink)(&Input::PeerSent { chan, upto });
             }
         }
+        self.state.borrow_mut().given = given;
     }
 
     /// Sends what a link was given, then ends it.

@@ -209,7 +209,7 @@ async fn the_larger_sid_calls_and_keeps_the_link() {
         assert_eq!((sid, link), (Some(2), Link::Election));
         assert_eq!(two.up(0).await.0, Some(1));
         one.send(chan, FRAME);
-        one.peers.flush();
+        one.peers.tell();
         two.hears(Told::Bytes(two.up(0).await.1, FRAME.to_vec())).await;
         one.hears(Told::Sent(chan, 6)).await;
         // A second wish changes nothing.
@@ -231,7 +231,7 @@ async fn the_smaller_sid_is_called_back() {
         assert_eq!(sid, Some(2));
         assert_eq!(two.up(0).await.0, Some(1));
         two.send(two.up(0).await.1, FRAME);
-        two.peers.flush();
+        two.peers.tell();
         one.hears(Told::Bytes(chan, FRAME.to_vec())).await;
         // The attempt is over: nothing is reported when its time is.
         sleep(Duration::from_millis(1700)).await;
@@ -268,7 +268,7 @@ async fn both_at_once_end_with_one_link() {
         }
         let last = |host: &Host| host.peers.links.state.borrow().last_chan;
         one.send(last(&one), FRAME);
-        one.peers.flush();
+        one.peers.tell();
         two.hears(Told::Bytes(last(&two), FRAME.to_vec())).await;
     })
     .await;
@@ -290,7 +290,7 @@ async fn the_captured_handshake_is_understood() {
         java.write_all(&FRAME[5..]).await.unwrap();
         one.hears(Told::Bytes(1, FRAME.to_vec())).await;
         one.send(1, FRAME);
-        one.peers.flush();
+        one.peers.tell();
         let mut answer = [0; 6];
         java.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer, FRAME);
@@ -566,7 +566,7 @@ async fn a_quorum_link_goes_to_the_first_address_that_answers() {
         let (sid, chan, _) = two.up(1).await;
         assert_eq!(sid, None);
         two.send(chan, b"hello");
-        two.peers.flush();
+        two.peers.tell();
         one.hears(Told::Bytes(1, b"hello".to_vec())).await;
         one.connect(2, Link::Quorum);
         sleep(Duration::from_millis(100)).await;
@@ -597,7 +597,7 @@ async fn a_slow_reader_holds_up_nobody_and_gets_every_byte_in_order() {
         for (turn, piece) in bytes.chunks(1 << 20).enumerate() {
             one.send(slow_chan, piece);
             one.send(quick_chan, &[turn as u8]);
-            one.peers.flush();
+            one.peers.tell();
             let mut byte = [0];
             let read = timeout(Duration::from_secs(1), quick.read_exact(&mut byte)).await;
             assert!(read.is_ok() && byte == [turn as u8]);
@@ -625,12 +625,12 @@ async fn disconnect_sends_what_was_given_and_reports_nothing() {
         slow.write_all(&[1; 1000]).await.unwrap();
         let bytes = vec![9; 12 << 20];
         one.send(chan, &bytes);
-        one.peers.flush();
+        one.peers.tell();
         // In the same turn, and behind a backlog.
         one.send(chan, b"the end");
         one.disconnect(chan);
         one.send(chan, b"too late");
-        one.peers.flush();
+        one.peers.tell();
         let rest = rest_of(slow).await;
         assert_eq!((rest.len(), &rest[12 << 20..]), (bytes.len() + 7, &b"the end"[..]));
         sleep(Duration::from_millis(50)).await;
@@ -641,7 +641,7 @@ async fn disconnect_sends_what_was_given_and_reports_nothing() {
         let _deaf = slow_learner(&quorum).await;
         let chan = one.up(3).await.1;
         one.send(chan, &bytes);
-        one.peers.flush();
+        one.peers.tell();
         one.disconnect(chan);
         sleep(Duration::from_millis(1000)).await;
         assert!(!chans(), "it has 2 s");
@@ -660,7 +660,7 @@ async fn a_quick_reader_sees_the_end_at_once() {
         let chan = one.up(0).await.1;
         one.send(chan, b"the end");
         one.disconnect(chan);
-        one.peers.flush();
+        one.peers.tell();
         let rest = timeout(Duration::from_secs(1), rest_of(quick)).await;
         assert_eq!(rest.expect("it need not close first"), b"the end");
     })
@@ -677,7 +677,7 @@ async fn a_link_that_is_replaced_is_not_written_to_any_more() {
         let chan = one.up(0).await.1;
         let bytes = vec![9; 12 << 20];
         one.send(chan, &bytes);
-        one.peers.flush();
+        one.peers.tell();
         sleep(Duration::from_millis(50)).await;
         let _new = call_as(2, &votes(&ensemble, 2), &votes(&ensemble, 1)).await;
         one.up(1).await;
@@ -736,7 +736,7 @@ async fn a_link_that_breaks_while_it_is_paused_is_reported() {
         drop(votes);
         for _ in 0..3 {
             one.send(1, FRAME);
-            one.peers.flush();
+            one.peers.tell();
             sleep(Duration::from_millis(20)).await;
         }
         one.hears(Told::Down(1)).await;
@@ -745,7 +745,7 @@ async fn a_link_that_breaks_while_it_is_paused_is_reported() {
 }
 
 #[tokio::test]
-async fn a_turn_is_one_write() {
+async fn a_turn_is_told_of_once() {
     here(async {
         let ensemble = ensemble(&[1, 2]);
         let one = Host::start(1, &ensemble);
@@ -754,8 +754,8 @@ async fn a_turn_is_one_write() {
         for _ in 0..100 {
             one.send(1, FRAME);
         }
-        assert_eq!(one.told().len(), 1, "nothing is written inside a turn");
-        one.peers.flush();
+        assert_eq!(one.told().len(), 1, "nobody is told inside a turn");
+        one.peers.tell();
         assert_eq!(one.told()[1..], [Told::Sent(1, 600)]);
     })
     .await;
