@@ -6,122 +6,29 @@ ends that when the others are back. The same with Zoetrope and with Java, side b
 
 Prints what each did. Exits 1 when they differ in anything but what DIFFERENCES names, or when something does not come.
 """
-import argparse
-import os
-import re
-import shutil
-import socket
 import struct
-import sys
-import tempfile
-import threading
 import time
 
-import members
+import facts
 import zkclient
+from facts import Raw, closes, password, until
 from zkclient import zk
 
 # What Java does otherwise, and why ours is meant to be so.
 DIFFERENCES = {
     "closeSession": "Java closes the connection without an answer, ours with one",
 }
-NOT_READ_ONLY = -119
 
 
-class Raw:
-    """One connection, one request at a time; never comes back by itself."""
-
-    def __init__(self, port, session=0, password=bytes(16), seen=0, read_only=True, timeout_ms=10000):
-        self.xid = 0
-        self.sock = socket.create_connection(("127.0.0.1", port), 3)
-        self.sock.settimeout(5)
-        hello = struct.pack(">iqiq", 0, seen, timeout_ms, session) + zk.buf(password)
-        self.sock.sendall(zk.frame(hello + (b"" if read_only is None else bytes([read_only]))))
-        self.welcome = self.receive()
-        if self.welcome:
-            _, self.timeout, self.session = struct.unpack_from(">iiq", self.welcome)
-            self.password = self.welcome[20:36]
-
-    def receive(self):
-        """A frame; None when the server has closed."""
-        head = self.exactly(4)
-        return head and self.exactly(struct.unpack(">i", head)[0])
-
-    def exactly(self, n):
-        out = b""
-        while len(out) < n:
-            try:
-                piece = self.sock.recv(n - len(out))
-            except ConnectionResetError:
-                return None
-            if not piece:
-                return None
-            out += piece
-        return out
-
-    def ask(self, op, body=b"", xid=None):
-        """Error, zxid and body."""
-        self.xid += 1
-        self.sock.sendall(zk.frame(struct.pack(">ii", self.xid if xid is None else xid, op) + body))
-        reply = self.receive()
-        if reply is None:
-            return "closed", 0, b""
-        _, zxid, error = struct.unpack_from(">iqi", reply)
-        return error, zxid, reply[16:]
-
-    def told(self):
-        """How the connect request was answered."""
-        if self.welcome is None:
-            return "closed without an answer"
-        flag = self.welcome[36] if len(self.welcome) == 37 else None
-        return "%s, %d bytes, readOnly %s" % (
-            "a session" if self.timeout > 0 else "refused", len(self.welcome), flag)
-
-    def close(self):
-        self.sock.close()
-
-
-def until(what, wait, test):
-    deadline = time.time() + wait
-    while time.time() < deadline:
-        if test():
-            return time.time()
-        time.sleep(0.02)
-    raise TimeoutError("within %d s: %s" % (wait, what))
-
-
-def closes(conn, wait):
-    """Does the server end this connection?"""
-    conn.sock.settimeout(wait)
-    try:
-        return conn.sock.recv(1) == b""
-    except ConnectionResetError:
-        return True
-    except OSError:
-        return False
-
-
-class Run:
+class Run(facts.Run):
     def __init__(self, kind, directory, port):
-        self.kind, self.facts = kind, []
-        java = kind.startswith("java")
         # Java opens sessions without a quorum only where there are local ones.
-        cfg = ["readonlymode.enabled=true"] + (["localSessionsEnabled=true", "localSessionsUpgradingEnabled=true"] if java else [])
-        self.ensemble = members.Ensemble(directory, [kind] * 3, port=port, cfg=cfg, props=["readonlymode.enabled=true"])
-        self.error = None
+        local = ["localSessionsEnabled=true", "localSessionsUpgradingEnabled=true"] if kind.startswith("java") else []
+        super().__init__(kind, directory, port, ["readonlymode.enabled=true"] + local, ["readonlymode.enabled=true"])
 
-    def fact(self, what, result):
-        assert what not in dict(self.facts), "two facts are called %r" % what
-        self.facts.append((what, str(result)))
-
-    def go(self):
-        try:
-            self.ensemble.start()
-            self.story()
-        except Exception as error:  # whatever it is, the other run's facts are still worth printing
-            self.error = "%s: %s: %s\n%s" % (self.kind, type(error).__name__, error, self.ensemble.tails())
-        finally:
-            self.ensemble.stop()
+    def summary(self):
+        return "read-only %.1f s after the kill; its clients are sent away %.1f s after the others start" % (
+            self.waited, self.back_after)
 
     def story(self):
         leader = self.ensemble.leader()
@@ -247,54 +154,5 @@ class Run:
         self.fact("with a quorum again, srvr, line 2", survivor.word("srvr").splitlines()[1].split(":")[0])
 
 
-def password(session):
-    """As every server derives it."""
-    mask, state, out = (1 << 48) - 1, 0, b""
-    state = ((session & (1 << 64) - 1) ^ 0xB3415C00 ^ 0x5DEECE66D) & mask
-    for _ in range(4):
-        state = (state * 0x5DEECE66D + 0xB) & mask
-        out += struct.pack("<I", (state >> 16) & 0xffffffff)
-    return out
-
-
-def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument("--kinds", default="zoetrope,java39")
-    a.add_argument("--port", type=int, default=23400)
-    a.add_argument("--dir")
-    o = a.parse_args()
-    began = time.time()
-    root = tempfile.mkdtemp(prefix="zoetrope-readonly-", dir=o.dir)
-    runs = [Run(kind, os.path.join(root, kind), o.port + 40 * n) for n, kind in enumerate(o.kinds.split(","))]
-    threads = [threading.Thread(target=run.go) for run in runs]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-    broken = [run.error for run in runs if run.error]
-    for run in runs:
-        if not run.error:
-            print("%-9s read-only %.1f s after the kill; its clients are sent away %.1f s after the others start" % (
-                run.kind, run.waited, run.back_after))
-    differ = same = 0
-    facts = [dict(run.facts) for run in runs]
-    for what in dict.fromkeys(what for run in runs for what, _ in run.facts):
-        said = [fact.get(what) for fact in facts]
-        if all(one == said[0] for one in said):
-            same += 1
-            print("  same   %-45s %s" % (what, said[0]))
-        elif what in DIFFERENCES and not broken:
-            print("  meant  %-45s %s\n         %s" % (what, " | ".join(map(str, said)), DIFFERENCES[what]))
-        else:
-            differ += 1
-            print("  DIFFER %-45s %s" % (what, " | ".join(map(str, said))))
-    print("%s: %d facts are the same, %d differ, %.0f s" % (o.kinds, same, differ, time.time() - began))
-    print("\n".join(broken), end="")
-    sys.exit(1 if broken or differ else 0)
-
-
 if __name__ == "__main__":
-    main()
+    facts.side_by_side(__doc__, Run, "zoetrope,java39", 23400, DIFFERENCES)
