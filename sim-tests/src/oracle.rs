@@ -2,6 +2,7 @@
 //! client must be what the model says at that point of the order, and what it forgets over a crash must be something
 //! nobody was told.
 
+use crate::checkers::names_no_txn;
 use crate::model::{Answer, Context, Entry, Happening, Model, allowed, parent_of};
 use base64::Engine as _;
 use sha1::Digest as _;
@@ -102,6 +103,11 @@ pub(crate) struct Oracle {
     locals: BTreeSet<i64>,
     /// Sessions whose creation was proposed, somewhere.
     born: BTreeSet<i64>,
+}
+
+/// What a client has seen, as far as it names a txn. `(e,0)` does not: a server of that epoch may show it or the txn before.
+fn named(zxid: i64) -> i64 {
+    if names_no_txn(zxid) { 0 } else { zxid }
 }
 
 impl Oracle {
@@ -482,7 +488,7 @@ impl Oracle {
             conn.session = session;
             if self.together {
                 // What the client has seen at another server must not be undone here.
-                conn.last_zxid = request.last_zxid_seen.0;
+                conn.last_zxid = named(request.last_zxid_seen.0);
             }
         }
         Ok(())
@@ -511,7 +517,7 @@ impl Oracle {
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.session = session;
             conn.read_only = true;
-            conn.last_zxid = request.last_zxid_seen.0;
+            conn.last_zxid = named(request.last_zxid_seen.0);
         }
         Ok(())
     }

@@ -125,6 +125,9 @@ pub(super) fn offered_epoch(zxid: Zxid) -> Result<Epoch, PeerFault> {
     }
 }
 
+/// Time until a server that could not write a tree down asks for it again, ms.
+const NO_ROOM_PAUSE_MS: u64 = 1_000;
+
 impl Server {
     pub(super) fn learner(&self) -> Option<&Learner> {
         match &self.role {
@@ -463,6 +466,8 @@ impl Server {
     pub(super) fn on_tree_not_saved(&mut self) {
         let saving = self.learner().map(|learner| &learner.stage);
         if matches!(saving, Some(LearnerStage::SavingTree)) {
+            // Whoever comes back at once is sent the whole tree again, and again in vain.
+            self.rest_until = self.now.mono.plus_ms(NO_ROOM_PAUSE_MS);
             self.leave("the leader's tree could not be written down");
         }
     }

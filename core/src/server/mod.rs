@@ -119,6 +119,8 @@ pub struct Server {
     joined: bool,
     /// Since when it looks for a leader; of the last time, when it does not.
     looking_since: Instant,
+    /// It looks for no leader before that.
+    rest_until: Instant,
     /// A bounded turn has left something undone.
     more_to_do: bool,
 
@@ -248,6 +250,7 @@ impl Server {
             served: false,
             joined: false,
             looking_since: now.mono,
+            rest_until: now.mono,
             more_to_do: false,
             proposals: VecDeque::new(),
             zxid_proposed: Zxid::ZERO,

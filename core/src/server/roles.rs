@@ -141,8 +141,11 @@ impl Server {
         }
         let Some(peers) = &self.peers else { return };
         let voter = peers.ensemble.is_voter(peers.me);
-        let again_at = self.looking_since.plus_ms(OBSERVER_PAUSE_MS);
-        if !voter && self.round > 0 && self.now.mono < again_at {
+        let mut again_at = self.rest_until;
+        if !voter && self.round > 0 {
+            again_at = again_at.max(self.looking_since.plus_ms(OBSERVER_PAUSE_MS));
+        }
+        if self.now.mono < again_at {
             return self.effects.push(Effect::SetTimer { id: Timer::Election, at: again_at });
         }
         self.round += 1;

@@ -8,4 +8,4 @@ mod links;
 mod packet;
 
 pub(crate) use ensemble::Protocol;
-pub(crate) use history::epoch;
+pub(crate) use history::{epoch, names_no_txn};
