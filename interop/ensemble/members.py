@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """An ensemble of real processes on loopback: each member a Java server (3.8 or 3.9) or Zoetrope, in any mix.
 
   members.py start DIR KIND,KIND,KIND [--observers N] [--port P] [--heap 512m] [--cfg key=value ...]

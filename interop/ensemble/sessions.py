@@ -78,6 +78,8 @@ class Run(facts.Run):
         cost("a new session", lambda: opened.append(Raw(here.client)) or opened[0].told())
         conn = opened[0]
         fact("sessions", self.sessions_of(here))
+        fact("dump", [re.sub(r"\(.*|.*expire at.*|0x.*", "", line) for line in here.word("dump").splitlines()
+                      if "Session" in line])
         cost("create", lambda: conn.ask(zk.CREATE, zk.create(path, b"one"))[0])
         cost("create, already there", lambda: conn.ask(zk.CREATE, zk.create(path, b"one"))[0])
         cost("setData", lambda: conn.ask(zk.SET_DATA, zk.set_data(path, b"two"))[0])

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use zoetrope_core::{Instant, Now, SessionId};
+use zoetrope_core::{Instant, Now, Phase, SessionId, SessionStatus};
 use zoetrope_io_tokio::View;
 
 use super::clients::socket;
@@ -13,9 +13,7 @@ pub(super) fn dump(view: &View<'_>) -> String {
     let mut text = String::from("SessionTracker dump:\n");
     let deadlines: BTreeMap<SessionId, Instant> =
         view.server.sessions().map(|session| (session.session, session.deadline)).collect();
-    let sessions = deadlines.iter().map(|(session, deadline)| (*deadline, session.to_string()));
-    write_sets(&mut text, "Session Sets", view.now, sessions);
-
+    write_sessions(&mut text, view);
     let owners: Vec<_> = view.server.ephemerals().collect();
     let _ = writeln!(text, "ephemeral nodes dump:\nSessions with Ephemerals ({}):", owners.len());
     for (session, mut paths) in owners {
@@ -29,6 +27,26 @@ pub(super) fn dump(view: &View<'_>) -> String {
     text.push_str("Connections dump:\n");
     write_sets(&mut text, "Connections Sets", view.now, connections(view, &deadlines).into_iter());
     text
+}
+
+/// Who keeps track of which sessions: a learner knows of global ones only how long their timeouts are.
+fn write_sessions(text: &mut String, view: &View<'_>) {
+    let (local, global): (Vec<_>, Vec<_>) = view.server.sessions().partition(|one| one.local);
+    let line = |one: &SessionStatus| (one.deadline, one.session.to_string());
+    let learns =
+        matches!(view.server.status().phase, Phase::Following | Phase::Observing | Phase::ReadOnly);
+    let has_local = view.settings.core.local_sessions && view.settings.core.ensemble.is_some();
+    if has_local {
+        write_sets(text, "Local Session Sets", view.now, local.iter().map(line));
+    }
+    if !learns {
+        let title = if has_local { "Global Session Sets" } else { "Session Sets" };
+        return write_sets(text, title, view.now, global.iter().map(line));
+    }
+    let _ = writeln!(text, "Global Sessions({}):", global.len());
+    for one in global {
+        let _ = writeln!(text, "{}\t{}ms", one.session, one.timeout_ms);
+    }
 }
 
 /// A connection expires with its session; one without a session when its time for a connect request is up.
