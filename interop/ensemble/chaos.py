@@ -1,30 +1,71 @@
 #!/usr/bin/env python3
-"""An ensemble under load, and members that are killed, stopped and restarted.
+"""An ensemble under load, and members that are killed, stopped, restarted and parted from the others, or whose disk fills up.
 
   chaos.py [--kinds zoetrope,zoetrope,zoetrope] [--minutes 30] [--seed N] [--quick]
 
 Every acknowledged write is remembered. At the end all members must hold the same tree, nothing acknowledged may be
-missing, no counter may have gone back, and the ensemble must have taken writes again after every fault. Partitions are the
-simulator's.
+missing, no counter may have gone back, and the ensemble must have taken writes again after every fault.
+
+Partitions want network namespaces (see nets.py); full disks want `mount`, and Zoetrope alone, since a Java server that cannot
+write ends. What the machine does not allow is left out with a word.
 """
 import argparse
 import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 
 import load
 import members
+import nets
 
 QUIET = 15.0  # s within which a healed ensemble must take writes
+NO_ROOM = -1  # what a write is refused with while the disk is full
+
+
+class SmallDisk:
+    """A file system of its own for one member's data, in memory, that can be made as small as what it holds. `OSError` where
+    this machine does not allow it."""
+
+    def __init__(self, where):
+        self.where = where
+        os.makedirs(where, exist_ok=True)
+        self.mount("-t", "tmpfs", "-o", "size=1g", "tmpfs")
+
+    def mount(self, *words):
+        done = subprocess.run(["mount", *words, self.where], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise OSError("mount: " + done.stderr.strip())
+
+    def fill(self):
+        # The server writes meanwhile: it may hold more by the time it is made smaller.
+        for room in (64, 1 << 10, 4 << 10, 16 << 10, 64 << 10):
+            at = os.statvfs(self.where)
+            try:
+                used = (at.f_blocks - at.f_bfree) * at.f_frsize // 1024
+                return self.mount("-o", "remount,size=%dk" % (used + room))
+            except OSError as error:
+                refused = error
+        raise refused
+
+    def empty(self):
+        self.mount("-o", "remount,size=1g")
+
+    def remove(self):
+        subprocess.run(["umount", self.where], capture_output=True)
 
 
 class Chaos:
-    def __init__(self, ensemble, rng):
-        self.e, self.rng, self.done = ensemble, rng, {}
+    def __init__(self, ensemble, rng, disk):
+        self.e, self.rng, self.disk, self.done = ensemble, rng, disk, {}
+
+    def acts(self):
+        acts = [self.kill] * 4 + [self.pause] * 3 + [self.restart, self.kill_two, self.kill_all, self.rolling]
+        return acts + [self.part] * 3 * bool(self.e.nets) + [self.full_disk] * bool(self.disk)
 
     def members(self):
         return [m for m in self.e.members if m.alive()]
@@ -66,6 +107,16 @@ class Chaos:
         time.sleep(self.rng.uniform(0.2, 6))
         m.signal(signal.SIGCONT)
 
+    def part(self):
+        self.e.nets.part(self.pick().sid)
+        time.sleep(self.rng.uniform(0.5, 8))
+        self.e.nets.heal()
+
+    def full_disk(self):
+        self.disk.fill()
+        time.sleep(self.rng.uniform(1, 8))
+        self.disk.empty()
+
     def restart(self):
         m = self.pick()
         m.stop()
@@ -78,20 +129,32 @@ class Chaos:
             self.e.await_serving([m], wait=60)
 
 
+def allowed(what, make):
+    """What this machine allows, or `None` and a word."""
+    try:
+        return make()
+    except OSError as error:
+        print("%s: SKIPPED: %s" % (what, error), flush=True)
+        return None
+
+
 def run(o):
     rng = random.Random(o.seed)
     kinds = o.kinds.split(",")
     directory = tempfile.mkdtemp(prefix="zoetrope-chaos-")
-    ensemble = members.Ensemble(directory, kinds, port=o.port, cfg=["snapCount=2000"])
+    network = allowed("partitions", lambda: nets.Networks(len(kinds)))
+    ensemble = members.Ensemble(directory, kinds, port=o.port, cfg=["snapCount=2000"], nets=network)
+    disk = None
+    if all(kind == "zoetrope" for kind in kinds):
+        disk = allowed("full disks", lambda: SmallDisk(os.path.join(ensemble.member(1).dir, "data")))
     problems = []
     writers = load.Load([m.at for m in ensemble.members], writers=o.writers)
     try:
         ensemble.start()
         writers.start()
-        chaos, until = Chaos(ensemble, rng), time.time() + o.minutes * 60
-        acts = [chaos.kill] * 4 + [chaos.pause] * 3 + [chaos.restart, chaos.kill_two, chaos.kill_all, chaos.rolling]
+        chaos, until = Chaos(ensemble, rng, disk), time.time() + o.minutes * 60
         while time.time() < until and not problems:
-            act = rng.choice(acts)
+            act = rng.choice(chaos.acts())
             chaos.count(act.__name__)
             act()
             healed, before = time.time(), writers.count()
@@ -106,7 +169,8 @@ def run(o):
         trees = [(m.sid, members.tree(m)) for m in ensemble.members]
         lost = writers.missing(trees[0][1])
         problems += load.broken_promises(writers, trees)
-        problems += ["error %d" % error for _, _, error in writers.errors[:5]]
+        meant = (NO_ROOM,) if "full_disk" in chaos.done else ()
+        problems += ["error %d" % error for _, _, error in writers.errors if error not in meant][:5]
         for m in ensemble.members:
             if m.kind == "zoetrope" and "panicked" in m.log_from(0):
                 problems.append("server %d panicked" % m.sid)
@@ -119,6 +183,10 @@ def run(o):
         if problems:
             print(ensemble.tails())
         ensemble.stop()
+        if network:
+            network.remove()
+        if disk:
+            disk.remove()
     for problem in problems:
         print("  " + problem)
     if problems:
