@@ -93,7 +93,8 @@ impl ThreadDisk {
         let snapshot = thread(
             "zoetrope-snap",
             Box::new(move |ops| {
-                SnapshotDevice { dir: snap_dir, compression, now: None }.run(ops, &told);
+                SnapshotDevice { unsynced: 0, dir: snap_dir, compression, now: None }
+                    .run(ops, &told);
             }),
         );
         let read = thread("zoetrope-read", Box::new(move |ops| run_reads(ops, &done)));
@@ -321,11 +322,14 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Most bytes that a file which nobody waits for gives the disk at a time: the fsync of the log waits behind them.
+const AT_A_TIME: u64 = 1 << 20;
+
 fn reserve(path: &Path, upto: u64) -> io::Result<()> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     let before = file.metadata()?.len();
-    let mut at = before;
+    let (mut at, mut synced) = (before, before);
     let filled = loop {
         if at >= upto {
             break file.sync_all();
@@ -334,6 +338,12 @@ fn reserve(path: &Path, upto: u64) -> io::Result<()> {
         match file.write_all_at(&ZEROS[..len], at) {
             Ok(()) => at += len as u64,
             Err(error) => break Err(error),
+        }
+        if at - synced >= AT_A_TIME {
+            synced = at;
+            if let Err(error) = file.sync_data() {
+                break Err(error);
+            }
         }
     };
     if filled.is_err() {
@@ -359,6 +369,14 @@ impl Sink {
         }
     }
 
+    fn file(&self) -> &File {
+        match self {
+            Self::Plain(to) => to.get_ref(),
+            Self::Gzip(to) => to.get_ref().get_ref(),
+            Self::Snappy(to) => to.to.get_ref(),
+        }
+    }
+
     fn finish(self) -> io::Result<File> {
         let to = match self {
             Self::Plain(to) => to,
@@ -373,6 +391,8 @@ struct SnapshotDevice {
     dir: PathBuf,
     compression: Compression,
     now: Option<Sink>,
+    /// Bytes of the snapshot given to the system and not synced.
+    unsynced: u64,
 }
 
 impl SnapshotDevice {
@@ -409,7 +429,14 @@ impl SnapshotDevice {
                 Compression::Snappy => Sink::Snappy(SnappyWriter::new(file)?),
             });
         }
-        self.now.as_mut().ok_or_else(no_snapshot)?.write(bytes)
+        let sink = self.now.as_mut().ok_or_else(no_snapshot)?;
+        sink.write(bytes)?;
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced >= AT_A_TIME {
+            self.unsynced = 0;
+            sink.file().sync_data()?;
+        }
+        Ok(())
     }
 
     fn finish(&mut self, path: &Path) -> io::Result<()> {
