@@ -25,6 +25,7 @@ import nets
 
 QUIET = 15.0  # s within which a healed ensemble must take writes
 NO_ROOM = -1  # what a write is refused with while the disk is full
+NOTICED = 3.0  # s within which a server has found that there is room again, and clients have read what it said before
 
 
 class SmallDisk:
@@ -62,6 +63,7 @@ class SmallDisk:
 class Chaos:
     def __init__(self, ensemble, rng, disk):
         self.e, self.rng, self.disk, self.done = ensemble, rng, disk, {}
+        self.full = []  # from when to when the disk was
 
     def acts(self):
         acts = [self.kill] * 4 + [self.pause] * 3 + [self.restart, self.kill_two, self.kill_all, self.rolling]
@@ -113,9 +115,15 @@ class Chaos:
         self.e.nets.heal()
 
     def full_disk(self):
+        since = time.time()
         self.disk.fill()
         time.sleep(self.rng.uniform(1, 8))
         self.disk.empty()
+        self.full.append((since, time.time() + NOTICED))
+
+    def meant(self, at, error):
+        """Whether that answer was the right one, given then."""
+        return error == NO_ROOM and any(since <= at <= until for since, until in self.full)
 
     def restart(self):
         m = self.pick()
@@ -169,8 +177,7 @@ def run(o):
         trees = [(m.sid, members.tree(m)) for m in ensemble.members]
         lost = writers.missing(trees[0][1])
         problems += load.broken_promises(writers, trees)
-        meant = (NO_ROOM,) if "full_disk" in chaos.done else ()
-        problems += ["error %d" % error for _, _, error in writers.errors if error not in meant][:5]
+        problems += ["error %d" % error for at, _, error in writers.errors if not chaos.meant(at, error)][:5]
         for m in ensemble.members:
             if m.kind == "zoetrope" and "panicked" in m.log_from(0):
                 problems.append("server %d panicked" % m.sid)

@@ -10,7 +10,8 @@ The gap is the longest time without any acknowledged write around the loss of th
 each, and all of them.
 
 `part` needs network namespaces (see nets.py) and is left out where there are none. `kill` must cost at most a third of
-Java's median, the others no more than Java's; otherwise the run fails.
+Java's median, the others no more than Java's, and Zoetrope's medians of a kill with several numbers of znodes must be within
+50 ms; otherwise the run fails.
 """
 import argparse
 import os
@@ -30,7 +31,7 @@ from zkclient import Client, Lost, Refused
 
 AGAIN = 0.005  # s between two attempts to connect
 WITHIN = {"kill": 1 / 3, "stop": 1.0, "part": 1.0}  # of Java's median
-NOISE = 0.05   # s that two equal medians may differ by, of gaps that last for seconds
+BY_SIZE = 0.05  # s that the median of a kill may differ by between two numbers of znodes
 
 
 class Writer(threading.Thread):
@@ -182,8 +183,23 @@ def judge(medians, kinds):
             continue
         theirs = medians[act, java]
         print("%s: %.2f of the median of %s" % (act, median / theirs, java), flush=True)
-        if median > WITHIN[act] * theirs + (NOISE if act != "kill" else 0):
+        if median > WITHIN[act] * theirs:
             wrong.append("%s: %.0f ms, more than %.2f of %.0f" % (act, median * 1000, WITHIN[act], theirs * 1000))
+    return wrong
+
+
+def judge_sizes(medians):
+    """Where becoming leader takes longer with more znodes, in words. `medians`: number of znodes -> medians of `measure`."""
+    wrong = []
+    for act, kind in sorted(set(key for some in medians.values() for key in some)):
+        these = {znodes: some[act, kind] for znodes, some in medians.items()}
+        if act != "kill" or len(these) < 2:
+            continue
+        apart = max(these.values()) - min(these.values())
+        print("%s %s: medians of %s znodes are %.0f ms apart" % (
+            kind, act, " and ".join(map(str, these)), apart * 1000), flush=True)
+        if kind == "zoetrope" and apart > BY_SIZE:
+            wrong.append("%s: medians are %.0f ms apart, more than %.0f" % (act, apart * 1000, BY_SIZE * 1000))
     return wrong
 
 
@@ -208,8 +224,11 @@ def main():
         except OSError as error:
             acts.remove("part")
             print("part: SKIPPED: no network namespaces here: %s" % error, flush=True)
-    for znodes in o.znodes.split(","):
-        wrong += judge(measure(o, kinds, acts, int(znodes), parting), kinds)
+    medians = {}
+    for znodes in map(int, o.znodes.split(",")):
+        medians[znodes] = measure(o, kinds, acts, znodes, parting)
+        wrong += judge(medians[znodes], kinds)
+    wrong += judge_sizes(medians)
     for what in wrong:
         print("  too slow: " + what)
     print("failover: %s" % ("FAILED" if wrong else "passed"))
