@@ -27,6 +27,17 @@ pub enum Keep {
     Garbage,
 }
 
+/// What may be wrong with a sector.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SectorHarm {
+    /// One bit.
+    Bit,
+    /// It was never written.
+    Lost,
+    /// Another one was written instead.
+    Misdirected,
+}
+
 type Sector = Arc<[u8; SECTOR]>;
 
 #[derive(Clone, Default, Debug)]
@@ -142,6 +153,16 @@ pub(crate) struct Disk {
     durable: BTreeMap<String, u64>,
     /// Each group stays or goes as one.
     unsynced: Vec<Vec<NameOp>>,
+    harmed: Vec<Harmed>,
+}
+
+/// A sector that is not what was written.
+#[derive(Clone, Debug)]
+struct Harmed {
+    inode: u64,
+    number: u64,
+    was: Sector,
+    is: Sector,
 }
 
 impl Disk {
@@ -225,6 +246,60 @@ impl Disk {
         };
     }
 
+    /// Everything reaches the disk.
+    pub(crate) fn sync_all(&mut self) {
+        self.inodes.values_mut().for_each(Inode::sync);
+        self.sync_names();
+    }
+
+    /// After a loss of power: something that was synced is not what was written.
+    pub(crate) fn harm(&mut self, harm: SectorHarm, rng: &mut Rng) {
+        let written: Vec<(u64, u64)> = self
+            .inodes
+            .iter()
+            .flat_map(|(inode, it)| it.durable.sectors.keys().map(move |number| (*inode, *number)))
+            .collect();
+        if written.is_empty() {
+            return;
+        }
+        let (inode, number) = *rng.pick(&written);
+        let mut bytes = *self.inodes[&inode].durable.sectors[&number];
+        match harm {
+            SectorHarm::Bit => bytes[rng.below(SECTOR as u64) as usize] ^= 1 << rng.below(8),
+            SectorHarm::Lost => bytes = [0; SECTOR],
+            SectorHarm::Misdirected => {
+                let same: Vec<u64> =
+                    written.iter().filter(|(at, _)| *at == inode).map(|(_, n)| *n).collect();
+                let over = *rng.pick(&same);
+                self.change(inode, over, bytes);
+                bytes = [0; SECTOR];
+            }
+        }
+        self.change(inode, number, bytes);
+    }
+
+    fn change(&mut self, inode: u64, number: u64, bytes: [u8; SECTOR]) {
+        let it = self.inodes.entry(inode).or_default();
+        let is = Arc::new(bytes);
+        if let Some(was) = it.durable.sectors.insert(number, is.clone()) {
+            it.live.sectors.insert(number, is.clone());
+            self.harmed.push(Harmed { inode, number, was, is });
+        }
+    }
+
+    /// Sectors that were harmed and that nobody has written since are what they were.
+    pub(crate) fn mend(&mut self) {
+        for Harmed { inode, number, was, is } in std::mem::take(&mut self.harmed).into_iter().rev()
+        {
+            let Some(it) = self.inodes.get_mut(&inode) else { continue };
+            for image in [&mut it.live, &mut it.durable] {
+                if let Some(sector) = image.sectors.get_mut(&number).filter(|now| **now == is) {
+                    *sector = was.clone();
+                }
+            }
+        }
+    }
+
     /// Unsynced bytes there are.
     pub(crate) fn unsynced_bytes(&self) -> u64 {
         self.inodes.values().map(|inode| (inode.unsynced.len() * SECTOR) as u64).sum()
@@ -271,6 +346,32 @@ mod tests {
         assert_eq!(disk.read("a", 600, 2).unwrap(), [1, 1]);
         assert_eq!(disk.read("a", 700, 1300).unwrap(), [0; 1300]);
         assert_eq!(disk.read("b", 0, 1), None);
+    }
+
+    #[test]
+    fn harm_is_done_to_what_was_written_and_mended_where_nobody_wrote_since() {
+        let mut harmed = 0;
+        for (seed, harm) in [SectorHarm::Bit, SectorHarm::Lost, SectorHarm::Misdirected]
+            .into_iter()
+            .cycle()
+            .enumerate()
+            .take(30)
+        {
+            let mut disk = Disk::default();
+            let mut rng = Rng::new(seed as u64, "disk");
+            let before: Vec<u8> = (0..2000).map(|n| n as u8 | 1).collect();
+            disk.write("a", 0, &before);
+            disk.sync_all();
+            disk.lose_power(Keep::Nothing, &mut rng);
+            disk.harm(harm, &mut rng);
+            harmed += u32::from(disk.read("a", 0, 2000).unwrap() != before);
+            disk.lose_power(Keep::Nothing, &mut rng);
+            disk.write("a", 0, &[9; SECTOR]);
+            disk.mend();
+            assert_eq!(disk.read("a", 0, SECTOR).unwrap(), [9; SECTOR]);
+            assert_eq!(disk.read("a", SECTOR as u64, 2000).unwrap(), before[SECTOR..]);
+        }
+        assert!(harmed > 25, "{harmed}");
     }
 
     #[test]

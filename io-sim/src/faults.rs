@@ -1,10 +1,11 @@
 //! What is done to servers and to the network between them.
 
+use crate::disk::Keep;
 use crate::host::Host;
 use crate::judge::{Judge, Verdict};
 use crate::net::Death;
 use crate::role::{self, Role};
-use crate::scenario::{Fault, RoleName, Target};
+use crate::scenario::{Fault, Harm, RoleName, Target};
 use crate::world::{Event, HostEvent, Mend, World};
 
 impl<J: Judge> World<J> {
@@ -83,6 +84,8 @@ impl<J: Judge> World<J> {
             }
             Fault::RollingRestart { down } => self.rolling_restart(*down)?,
             Fault::Wipe { down } => return self.wipe(host, *down),
+            Fault::Damage { what, down } => return self.damage(host, *what, *down),
+            Fault::LyingFsync { ms, down } => return self.lie(host, *ms, *down),
             network => self.network_fault(host, network)?,
         }
         self.figures.faults += 1;
@@ -232,22 +235,53 @@ impl<J: Judge> World<J> {
         Ok(())
     }
 
-    /// Replaces a disk, if the ensemble can afford it: everybody else serves, nothing is cut, and no other disk was
-    /// replaced since its server last served. Otherwise the machine only loses power. Then nothing else happens until
-    /// the server is back: until then a further loss could be legitimate.
-    fn wipe(&mut self, host: usize, down: u64) -> Verdict {
-        let fine = |h: &Host| h.serving && !h.wiped && self.now >= h.paused_until;
-        let affordable = self.hosts.len() > 2
+    /// Can the ensemble afford that this disk forgets? Everybody serves, nothing is cut, and no other disk has forgotten
+    /// anything since its server last served. Whoever makes one forget lets nothing else happen until the server is back:
+    /// until then a further loss could be legitimate.
+    fn can_forget(&self, host: usize) -> bool {
+        let fine = |h: &Host| h.serving && !h.forgot && self.now >= h.paused_until;
+        self.hosts.len() > 2
             && self.config.ensemble.as_ref().is_some_and(|e| {
                 e.has_quorum(|sid| sid != self.hosts[host].sid) && !self.net.is_hurt()
             })
             && self.hosts.iter().all(fine)
-            && self.is_one_reign();
+            && self.is_one_reign()
+    }
+
+    /// Replaces a disk, if the ensemble can afford it. Otherwise the machine only loses power.
+    fn wipe(&mut self, host: usize, down: u64) -> Verdict {
+        let affordable = self.can_forget(host);
+        self.crash(host, Keep::Nothing, down)?;
         if !affordable {
-            return self.crash(host, crate::Keep::Nothing, down);
+            return Ok(());
         }
-        self.crash(host, crate::Keep::Nothing, down)?;
         self.hosts[host].wipe();
+        self.tell_left(host, true)?;
+        self.wait_for(host)
+    }
+
+    fn damage(&mut self, host: usize, what: Harm, down: u64) -> Verdict {
+        let affordable = self.can_forget(host);
+        self.crash(host, Keep::All, down)?;
+        if !affordable {
+            return Ok(());
+        }
+        self.hosts[host].harm(what, &mut self.streams.disk);
+        self.tell_left(host, true)?;
+        self.wait_for(host)
+    }
+
+    fn lie(&mut self, host: usize, ms: u64, down: u64) -> Verdict {
+        self.hosts[host].lies = true;
+        self.run_until(self.now + ms * 1000)?;
+        if !self.can_forget(host) {
+            self.hosts[host].own_up();
+            return Ok(());
+        }
+        let keep = *self.streams.disk.pick(&[Keep::Nothing, Keep::Some, Keep::Torn]);
+        self.crash(host, keep, down)?;
+        self.hosts[host].lies = false;
+        self.hosts[host].forgot = true;
         self.tell_left(host, true)?;
         self.wait_for(host)
     }

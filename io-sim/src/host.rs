@@ -2,8 +2,9 @@
 //! judges nothing.
 
 use crate::device::{Armed, Done, Op, Queue};
-use crate::disk::{Disk, Keep};
+use crate::disk::{Disk, Keep, SectorHarm};
 use crate::rng::Rng;
+use crate::scenario::Harm;
 use std::collections::{BTreeMap, VecDeque};
 use zoetrope_core::{
     Dir, Epoch, FileId, FilePlace, Input, Instant, Listing, Now, Server, Sid, Timer,
@@ -64,8 +65,12 @@ pub(crate) struct Host {
     pub(crate) log_failed: bool,
     pub(crate) fail_read: bool,
     pub(crate) armed: Option<Armed>,
-    /// Its disk was wiped, and it has not served since.
-    pub(crate) wiped: bool,
+    /// Its disk has forgotten something that was synced, and it has not served since.
+    pub(crate) forgot: bool,
+    /// Its disk calls durable what is not.
+    pub(crate) lies: bool,
+    /// What was on its disk when the last process began.
+    copy: (Disk, EpochFiles),
     mistake: Mistake,
 }
 
@@ -93,7 +98,9 @@ impl Host {
             log_failed: false,
             fail_read: false,
             armed: None,
-            wiped: false,
+            forgot: false,
+            lies: false,
+            copy: (Disk::default(), EpochFiles::default()),
             mistake,
         }
     }
@@ -126,6 +133,7 @@ impl Host {
         let dir = |name: &str| if name.starts_with("snapshot.") { Dir::Snapshot } else { Dir::Log };
         let place = |name: String| FilePlace { dir: dir(&name), name };
         let files = self.disk.list().into_iter().map(|(name, len)| (place(name), len)).collect();
+        self.copy = (self.disk.clone(), self.epochs);
         self.booted_at = now;
         self.log_failed = false;
         self.incarnation += 1;
@@ -184,7 +192,35 @@ impl Host {
     pub(crate) fn wipe(&mut self) {
         self.disk = Disk::default();
         self.epochs = EpochFiles::default();
-        self.wiped = true;
+        self.forgot = true;
+    }
+
+    /// The disk is not what it was when power was lost.
+    pub(crate) fn harm(&mut self, harm: Harm, rng: &mut Rng) {
+        match harm {
+            Harm::BitRot => self.disk.harm(SectorHarm::Bit, rng),
+            Harm::LostWrite => self.disk.harm(SectorHarm::Lost, rng),
+            Harm::MisdirectedWrite => self.disk.harm(SectorHarm::Misdirected, rng),
+            Harm::NoEpochs => self.epochs = EpochFiles::default(),
+            Harm::OldEpochs => self.epochs = self.copy.1,
+            Harm::OldCopy => (self.disk, self.epochs) = self.copy.clone(),
+        }
+        self.forgot = true;
+    }
+
+    /// It serves: what its disk has forgotten, others have told it.
+    pub(crate) fn serves(&mut self) {
+        self.serving = true;
+        if std::mem::take(&mut self.forgot) {
+            self.disk.mend();
+        }
+    }
+
+    /// What the disk called durable is.
+    pub(crate) fn own_up(&mut self) {
+        if std::mem::take(&mut self.lies) {
+            self.disk.sync_all();
+        }
     }
 
     /// Carries an operation out. `None`: nobody waits for it. Also answers whether it was really done.
@@ -208,14 +244,14 @@ impl Host {
                 return (Some(Done::Failed { error: "injected: fsync failed" }), false);
             }
             Op::Fsync { name, branch, upto } => {
-                if wait {
+                if wait && !self.lies {
                     self.disk.sync(&name);
                 }
                 return (Some(Done::Durable { branch, upto }), wait);
             }
             Op::Rename { from, to } => self.disk.rename(&from, &to),
             Op::FsyncDir => {
-                if names {
+                if names && !self.lies {
                     self.disk.sync_names();
                 }
                 return (None, names);
@@ -237,9 +273,11 @@ impl Host {
             }
             Op::Slice { at, bytes } => return (Some(self.slice(at, &bytes)), true),
             Op::Finish { name, zxid } => {
-                self.disk.sync(MAKING);
+                if !self.lies {
+                    self.disk.sync(MAKING);
+                }
                 self.disk.rename(MAKING, &name);
-                if names {
+                if names && !self.lies {
                     self.disk.sync_names();
                 }
                 return (Some(Done::SnapDurable { zxid }), names);

@@ -23,8 +23,8 @@ pub struct Left<'a> {
     pub files: &'a [(String, Vec<u8>)],
     /// `acceptedEpoch` and `currentEpoch`, if they are there.
     pub epochs: Option<(u32, u32)>,
-    /// The disk was replaced by an empty one.
-    pub wiped: bool,
+    /// Something that was synced may be gone, or be something else.
+    pub forgot: bool,
 }
 
 /// Watches a run.
@@ -118,6 +118,8 @@ pub struct Figures {
     pub branches: BTreeSet<SyncBranch>,
     /// Times a server began to serve read-only.
     pub read_only_stints: u64,
+    /// Disks that had forgotten something, and that a server would not start on.
+    pub refused_disks: u64,
     /// Requests that were answered by a read-only server.
     pub read_only_answers: u64,
     /// Simulated time, µs.

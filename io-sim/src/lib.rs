@@ -28,7 +28,7 @@ pub use judge::{At, Figures, Judge, Left, Outcome, Peer, Verdict};
 pub use rng::{Rng, Streams};
 pub use role::{Role, role_of, serves};
 pub use scenario::{
-    Fault, LocalSessions, Operation, RoleName, Scenario, ScenarioError, Step, Target,
+    Fault, Harm, LocalSessions, Operation, RoleName, Scenario, ScenarioError, Step, Target,
 };
 pub use swarm::{swarm, swarm_ensemble};
 pub use world::{World, settings};

@@ -164,6 +164,24 @@ pub enum RoleName {
     Observer,
 }
 
+/// What a disk at rest has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Harm {
+    /// A bit of a log or a snapshot is another.
+    BitRot,
+    /// A sector that was synced was never written.
+    LostWrite,
+    /// A sector that was synced was written over another one.
+    MisdirectedWrite,
+    /// The epoch files are gone.
+    NoEpochs,
+    /// The epoch files are those of the server's last start.
+    OldEpochs,
+    /// An operator has put back a copy made before the server's last start.
+    OldCopy,
+}
+
 /// Something the world does to a server.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -232,6 +250,23 @@ pub enum Fault {
     },
     /// Power is lost and the disk is replaced by an empty one; where the ensemble cannot afford that, power is lost.
     Wipe {
+        /// Time until the server starts again.
+        #[serde(default = "two_hundred_u64")]
+        down: u64,
+    },
+    /// Power is lost, and the disk that comes back is not what it was; where the ensemble cannot afford that, power is lost.
+    Damage {
+        /// What is wrong with it.
+        what: Harm,
+        /// Time until the server starts again.
+        #[serde(default = "two_hundred_u64")]
+        down: u64,
+    },
+    /// For that time the disk calls durable what is not, and then power is lost; where the ensemble cannot afford that,
+    /// everything reaches the disk after all.
+    LyingFsync {
+        /// How long.
+        ms: u64,
         /// Time until the server starts again.
         #[serde(default = "two_hundred_u64")]
         down: u64,

@@ -3,7 +3,7 @@
 
 use crate::disk::Keep;
 use crate::rng::Rng;
-use crate::scenario::{Fault, LocalSessions, Operation, RoleName, Scenario, Step, Target};
+use crate::scenario::{Fault, Harm, LocalSessions, Operation, RoleName, Scenario, Step, Target};
 
 const OPERATIONS: [Operation; 7] = [
     Operation::Multi,
@@ -120,6 +120,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     let mut rng = Rng::new(seed, "swarm of servers");
     let without = OPERATIONS.iter().copied().filter(|_| rng.one_in(4)).collect();
     let off: Vec<bool> = (0..ENSEMBLE_FAULTS).map(|_| rng.one_in(4)).collect();
+    let mut harms = Rng::new(seed, "harms");
     let peers = *rng.pick(&[3, 3, 3, 3, 3, 5, 5, 7]);
     let observers = if rng.one_in(4) { rng.between(1, 2) as u32 } else { 0 };
     let groups = groups(peers, &mut rng);
@@ -133,7 +134,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         steps.push(match round {
             1 => crash_at(Target::Role(RoleName::Leader), "append", &mut rng),
             3 => take_the_leader(&mut rng),
-            _ => ensemble_fault(&off, servers, &mut rng),
+            _ => ensemble_fault(&off, servers, &mut rng, &mut harms),
         });
     }
     steps.extend(short_reign(seed, servers));
@@ -261,7 +262,7 @@ fn take_the_leader(rng: &mut Rng) -> Step {
 
 const ENSEMBLE_FAULTS: u64 = 21;
 
-fn ensemble_fault(off: &[bool], servers: u32, rng: &mut Rng) -> Step {
+fn ensemble_fault(off: &[bool], servers: u32, rng: &mut Rng, harms: &mut Rng) -> Step {
     let kind = rng.below(ENSEMBLE_FAULTS);
     let (from, to) = (someone(servers, rng), someone(servers, rng));
     if off[kind as usize] {
@@ -285,10 +286,28 @@ fn ensemble_fault(off: &[bool], servers: u32, rng: &mut Rng) -> Step {
         _ => match rng.below(3) {
             0 => Fault::RestartAll { keep: *rng.pick(&KEEPS), down: down(rng) },
             1 => Fault::RollingRestart { down: rng.between(10, 3_000) },
-            _ => return at(from, Fault::Wipe { down: rng.between(10, 3_000) }),
+            _ => return at(from, forget(rng.between(10, 3_000), harms)),
         },
     };
     Step::Fault(fault)
+}
+
+const HARMS: [Harm; 6] = [
+    Harm::BitRot,
+    Harm::LostWrite,
+    Harm::MisdirectedWrite,
+    Harm::NoEpochs,
+    Harm::OldEpochs,
+    Harm::OldCopy,
+];
+
+/// A disk that comes back with less than it had, or with something else.
+fn forget(down: u64, rng: &mut Rng) -> Fault {
+    match rng.below(10) {
+        0..=1 => Fault::Wipe { down },
+        2 => Fault::LyingFsync { ms: rng.between(100, 4_000), down },
+        _ => Fault::Damage { what: *rng.pick(&HARMS), down },
+    }
 }
 
 fn one_server(kind: u64, rng: &mut Rng) -> Fault {

@@ -33,6 +33,9 @@ struct Fate {
     served: bool,
 }
 
+/// A server that cannot use its disk says which of these it means.
+const NAMES_ITS_FILES: [&str; 4] = ["log.", "snapshot", "acceptedEpoch", "currentEpoch"];
+
 impl<J: Judge> World<J> {
     pub(crate) fn input(&mut self, host: usize, input: &Input<'_>) {
         if !self.hosts[host].input(self.now, input) {
@@ -91,12 +94,12 @@ impl<J: Judge> World<J> {
     }
 
     /// Tells the judge what a loss of power has left.
-    pub(crate) fn tell_left(&mut self, host: usize, wiped: bool) -> Verdict {
+    pub(crate) fn tell_left(&mut self, host: usize, forgot: bool) -> Verdict {
         if !self.together() {
             return Ok(());
         }
         let files = self.hosts[host].files();
-        let left = Left { files: &files, epochs: self.hosts[host].epochs.durable, wiped };
+        let left = Left { files: &files, epochs: self.hosts[host].epochs.durable, forgot };
         self.judge.left(self.at(host), left)
     }
 
@@ -132,11 +135,19 @@ impl<J: Judge> World<J> {
 
     /// Only a broken disk is a reason to stop.
     fn on_halt(&mut self, host: usize, why: &str) -> Verdict {
+        if self.hosts[host].forgot && NAMES_ITS_FILES.iter().any(|name| why.contains(name)) {
+            // Somebody reads that, and gives it an empty disk.
+            self.figures.refused_disks += 1;
+            self.stop(host, 500, Death::Told);
+            self.hosts[host].wipe();
+            return self.tell_left(host, true);
+        }
         if !why.contains("injected") {
             return Err(format!("the server halted: {why}"));
         }
         // The process ends; the page cache stays, and the system writes it sooner or later.
         self.count_change(host);
+        self.hosts[host].own_up();
         self.hosts[host].lose_power(Keep::Some, &mut self.streams.disk);
         self.stop(host, 500, Death::Told);
         self.tell_left(host, false)
@@ -151,8 +162,7 @@ impl<J: Judge> World<J> {
         let fate = self.carry_out(host, &mut server, &mut sending)?;
         let at = self.at(host);
         if fate.served {
-            self.hosts[host].serving = true;
-            self.hosts[host].wiped = false;
+            self.hosts[host].serves();
             self.judge.serving(at, &server)?;
         }
         self.hosts[host].server = Some(server);

@@ -79,7 +79,7 @@ fn a_wiped_disk_is_empty_and_its_server_comes_back() {
     let wipe = Step::FaultAt { at: Target::Sid(1), fault: Fault::Wipe { down: 50 } };
     let outcome = world.take(&[Step::Requests(300), wipe, Step::Run(20_000)]);
     assert_eq!(outcome.violation, None);
-    assert!(world.hosts[0].serving && !world.hosts[0].wiped);
+    assert!(world.hosts[0].serving && !world.hosts[0].forgot);
     // The others have brought it level.
     assert!(world.hosts[0].server.as_ref().is_some_and(|s| s.zxid_applied().0 > 0));
 }

@@ -35,6 +35,9 @@ fn every_ensemble_keeps_every_promise() {
         let answers: u64 = results.reports.iter().map(|r| r.figures.read_only_answers).sum();
         println!("{answers} requests were answered by servers without a quorum");
         assert!(answers > 10 * results.seeds as u64);
+        let refused: u64 = results.reports.iter().map(|r| r.figures.refused_disks).sum();
+        println!("{refused} disks that had forgotten something were refused");
+        assert!(refused > 0 || results.seeds < 500);
     }
     if results.seeds >= VERY_MANY {
         assert!(branches.values().all(|seeds| *seeds >= results.seeds / 200), "{branches:?}");
@@ -50,6 +53,9 @@ fn a_seed_tells_the_same_story_twice() {
 }
 
 fn kind_of(fault: &Fault) -> String {
+    if let Fault::Damage { what, .. } = fault {
+        return format!("Damage {what:?}");
+    }
     let text = format!("{fault:?}");
     text.split([' ', '(']).next().unwrap_or_default().to_owned()
 }
@@ -97,6 +103,13 @@ fn the_swarm_holds_every_size_and_every_fault() {
         "RestartAll",
         "RollingRestart",
         "Wipe",
+        "LyingFsync",
+        "Damage BitRot",
+        "Damage LostWrite",
+        "Damage MisdirectedWrite",
+        "Damage NoEpochs",
+        "Damage OldEpochs",
+        "Damage OldCopy",
         "Partition",
         "Isolate",
         "OneWay",

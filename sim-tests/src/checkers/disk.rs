@@ -95,7 +95,7 @@ impl View {
         for (name, bytes) in files {
             if let Some(label) = label(name) {
                 view.snapshots.insert(label);
-            } else if bytes.len() as u64 > HEADER {
+            } else if name.starts_with("log.") && bytes.len() as u64 > HEADER {
                 let found = records(&bytes[HEADER as usize..]).into_iter();
                 let records: Vec<Record> =
                     found.map(|(at, zxid)| Record { at: at as u64 + HEADER, zxid }).collect();

@@ -23,6 +23,8 @@ struct Known {
     submitted: View,
     /// Epochs it acknowledged as a voter that counts.
     acked_epochs: BTreeSet<u32>,
+    /// Its disk has forgotten something, and it may refuse to start on it.
+    forgot: bool,
 }
 
 /// What the leader of an epoch has heard.
@@ -145,7 +147,8 @@ impl Protocol {
         let view = View::of_files(left.files, left.epochs);
         let known = self.known(at.sid);
         (known.performed, known.submitted) = (view.clone(), view);
-        if left.wiped {
+        known.forgot = left.forgot;
+        if left.forgot {
             known.acked_epochs.clear();
             self.shown.remove(&at.sid);
         }
@@ -158,18 +161,22 @@ impl Protocol {
             let end = view.end();
             self.history.alone_restarts(end)?;
         }
-        let view = &self.known(at.sid).performed;
+        if self.known(at.sid).forgot { Ok(()) } else { self.has_a_whole_disk(at.sid) }
+    }
+
+    /// What a server starts with, or at the latest serves with.
+    fn has_a_whole_disk(&mut self, sid: Sid) -> Verdict {
+        let view = &self.known(sid).performed;
         let (end, tail, epochs) = (view.end(), view.tail(), view.epochs);
-        let sid = at.sid;
         if let Some((accepted, current)) = epochs {
             // A history that ends in an epoch holds what that epoch began with: recovery takes it for the current one.
             named("E1", accepted >= current && accepted >= epoch(end), || {
-                format!("{sid} starts with epochs {accepted} and {current}, and {end:#x}")
+                format!("{sid} has epochs {accepted} and {current}, and {end:#x}")
             })?;
         }
         for (a, b) in tail.iter().zip(tail.iter().skip(1)) {
             named("D-a", epoch(*a) != epoch(*b) || a + 1 == *b, || {
-                format!("{sid} starts with a log in which {b:#x} follows {a:#x}")
+                format!("{sid} has a log in which {b:#x} follows {a:#x}")
             })?;
         }
         Ok(())
@@ -297,8 +304,9 @@ impl Protocol {
 
     // What a packet claims.
 
+    /// Two may offer the same epoch, if nobody has heard the first: who acknowledges it does so once, so only one of them
+    /// comes to lead (P7, E3).
     fn offers_epoch(&mut self, sid: Sid, epoch: u32) -> Verdict {
-        self.history.leads(sid, epoch)?;
         let on_disk = self.known(sid).performed.epochs;
         named("E3", on_disk.is_some_and(|(accepted, _)| accepted == epoch), || {
             format!("{sid} offers epoch {epoch}, on its disk are {on_disk:?}")
@@ -386,6 +394,9 @@ impl Protocol {
         if names_no_txn(zxid) && self.history.base(epoch(zxid)).is_none() {
             let end = self.known(sid).submitted.end();
             self.history.begins(epoch(zxid), end);
+        }
+        if std::mem::take(&mut self.known(sid).forgot) {
+            self.has_a_whole_disk(sid)?;
         }
         let txn = self.history.txn(zxid);
         let before = self.shown.insert(sid, txn).unwrap_or(0);
