@@ -21,6 +21,10 @@ pub struct Config {
     pub snap_syncs_max: u32,
     /// `leader.maxConcurrentDiffSyncs`: the same for learners that are sent txns only.
     pub diff_syncs_max: u32,
+    /// `observerMasterPort` is set: followers have observers of their own, and observers turn to them instead of the leader.
+    pub observer_masters: bool,
+    /// `observerMaster.sizeLimit`: bytes of recent txns kept for learners where `observer_masters` is set.
+    pub observer_history: u64,
     /// `tickTime`, ms.
     pub tick_ms: u32,
     /// `minSessionTimeout`, ms; `None`: two ticks.
@@ -209,6 +213,8 @@ impl Default for Config {
             force_snapshot_sync: false,
             snap_syncs_max: 10,
             diff_syncs_max: 100,
+            observer_masters: false,
+            observer_history: 32 << 20,
             tick_ms: 3000,
             min_session_timeout_ms: None,
             max_session_timeout_ms: None,

@@ -151,12 +151,14 @@ pub enum Input<'a> {
 }
 
 /// What a link between two servers is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Link {
     /// Votes.
     Election,
     /// Proposals, acknowledgements, forwarded requests.
     Quorum,
+    /// The same between an observer and a follower (`observerMasterPort`).
+    ObserverMaster,
 }
 
 /// A thing that works in order and fails for good. Order across devices exists only through completions.

@@ -116,6 +116,10 @@ pub struct Figures {
     pub forced_changes: u64,
     /// Ways in which learners were brought level.
     pub branches: BTreeSet<SyncBranch>,
+    /// Times a follower began to bring an observer level.
+    pub master_syncs: u64,
+    /// Sessions whose end a server has learned of that their clients had not asked for.
+    pub expired: u64,
     /// Times a server began to serve read-only.
     pub read_only_stints: u64,
     /// Disks that had forgotten something, and that a server would not start on.

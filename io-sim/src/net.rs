@@ -168,7 +168,7 @@ impl Net {
         }
         let parts = match link {
             Link::Election => frames(bytes),
-            Link::Quorum => self.cut_anywhere(bytes),
+            Link::Quorum | Link::ObserverMaster => self.cut_anywhere(bytes),
         };
         let mut upto = before;
         let mut plans = Vec::new();
@@ -483,7 +483,7 @@ impl Net {
         for (chan, far) in hit {
             let cut = self.rng.draw();
             if let Some(end) = self.ends.get_mut(&chan)
-                && end.link == Link::Quorum
+                && end.link != Link::Election
                 && let Some(Item::Bytes { bytes, .. }) = end.flight.back_mut()
             {
                 bytes.truncate((cut % bytes.len().max(1) as u64) as usize);

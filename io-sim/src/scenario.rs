@@ -45,6 +45,9 @@ pub struct Scenario {
     /// Learners that are brought level at a time before observers are turned away; left out: Java's numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub syncs: Option<u32>,
+    /// Followers have observers of their own (`observerMasterPort`), and observers turn to them instead of the leader.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub observer_masters: bool,
     /// Servers without a quorum serve read-only, and every other client, the first among them, can do with that.
     #[serde(default, skip_serializing_if = "is_false")]
     pub read_only: bool,
@@ -420,6 +423,7 @@ mod tests {
             seed = 4
             peers = 5
             observers = 1
+            observer_masters = true
             groups = [[1, 2, 3], [4, 5]]
             read_only = true
             syncs = 1

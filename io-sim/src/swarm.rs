@@ -48,6 +48,7 @@ pub fn swarm(seed: u64) -> Scenario {
         snap_count: *rng.pick(&[20, 60, 200, 1_000]),
         peers: None,
         observers: 0,
+        observer_masters: false,
         groups: Vec::new(),
         force_snapshot_sync: false,
         syncs: None,
@@ -160,6 +161,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         groups,
         force_snapshot_sync: Rng::new(seed, "settings of servers").one_in(20),
         // These are drawn from streams of their own.
+        observer_masters: observers > 0 && Rng::new(seed, "observer masters").below(3) > 0,
         syncs: (observers > 0 && Rng::new(seed, "syncs").one_in(2)).then_some(1),
         read_only: Rng::new(seed, "read-only").one_in(3),
         local_sessions: local_sessions(seed),

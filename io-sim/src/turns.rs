@@ -223,7 +223,11 @@ impl<J: Judge> World<J> {
                     fate.served |= matches!(milestone, Milestone::Serving { .. });
                     if let Milestone::SyncStarted { branch, .. } = milestone {
                         self.figures.branches.insert(branch);
+                        let follows = role::role_of(turn.server()) == role::Role::Follower;
+                        self.figures.master_syncs += u64::from(follows);
                     }
+                    let expired = matches!(milestone, Milestone::SessionExpired { .. });
+                    self.figures.expired += u64::from(expired);
                     let read_only = matches!(milestone, Milestone::ServingReadOnly { .. });
                     self.figures.read_only_stints += u64::from(read_only);
                 }

@@ -122,6 +122,7 @@ pub fn settings(scenario: &Scenario) -> Config {
     config.storage.held_reserve = 16 << 10;
     config.ensemble = ensemble_of(scenario);
     config.force_snapshot_sync = scenario.force_snapshot_sync;
+    config.observer_masters = scenario.observer_masters;
     config.read_only_mode = scenario.read_only;
     if let Some(syncs) = scenario.syncs {
         (config.snap_syncs_max, config.diff_syncs_max) = (syncs, syncs);

@@ -40,6 +40,9 @@ pub struct PeerSettings {
     pub sid: Sid,
     /// Who is where, by zoo.cfg.
     pub ensemble: Ensemble,
+    /// `observerMasterPort`: where followers accept observers, and observers look for them; `None`: observers go to the
+    /// leader.
+    pub observer_master_port: Option<u16>,
     /// `quorumListenOnAllIPs`: listen on all addresses instead of those of this server's line.
     pub listen_on_all: bool,
     /// `cnxTimeout`: ms an attempt to connect may take.

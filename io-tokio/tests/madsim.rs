@@ -242,6 +242,7 @@ fn two_servers() -> PeerSettings {
     PeerSettings {
         sid: Sid(2),
         ensemble,
+        observer_master_port: None,
         listen_on_all: false,
         connect_timeout_ms: 5000,
         handshake_timeout_ms: 5000,

@@ -24,6 +24,7 @@ pub(crate) struct QuorumDraft {
     /// Ticks; 0: not given.
     pub(crate) sync_limit: u32,
     pub(crate) listen_on_all: bool,
+    pub(crate) observer_master_port: Option<u16>,
     pub(crate) multi_address: bool,
     /// `peerType=observer`.
     pub(crate) observer: bool,
@@ -183,6 +184,7 @@ impl Draft {
         self.settings.peers = Some(PeerSettings {
             sid,
             ensemble,
+            observer_master_port: draft.observer_master_port,
             listen_on_all: draft.listen_on_all,
             connect_timeout_ms: draft.connect_timeout_ms.unwrap_or(5000),
             handshake_timeout_ms: draft.handshake_timeout_ms.unwrap_or(sync_ms),

@@ -222,6 +222,7 @@ fn an_ensemble_reaches_the_core_and_the_links() {
     let peers = PeerSettings {
         sid: Sid(2),
         ensemble,
+        observer_master_port: None,
         listen_on_all: false,
         connect_timeout_ms: 5000,
         handshake_timeout_ms: 8000,
@@ -257,6 +258,23 @@ fn links_are_as_the_file_says() {
         (peers.connect_timeout_ms, peers.handshake_timeout_ms, peers.bind_retries),
         (5000, 8000, 3)
     );
+}
+
+#[test]
+fn followers_have_observers_where_there_is_a_port_for_them() {
+    let text = format!("{ENSEMBLE}observerMasterPort=2889\nobserverMaster.sizeLimit=0x1000\n");
+    let settings = member(&text, "1").settings;
+    assert_eq!(settings.peers.expect("it is not alone").observer_master_port, Some(2889));
+    assert!(settings.core.observer_masters);
+    assert_eq!(settings.core.observer_history, 4096);
+    for none in ["", "observerMasterPort=0", "observerMasterPort=-1"] {
+        let settings = member(&format!("{ENSEMBLE}{none}"), "1").settings;
+        assert_eq!(settings.peers.expect("it is not alone").observer_master_port, None);
+        assert!(!settings.core.observer_masters);
+        assert_eq!(settings.core.observer_history, 32 << 20);
+    }
+    let refused = refusals(&member(&format!("{ENSEMBLE}observerMasterPort=65536"), "1"));
+    assert!(refused[0].contains("65536 is no port"), "{refused:?}");
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         local_sessions: Default::default(),
         peers: None,
         observers: 0,
+        observer_masters: false,
         groups: Vec::new(),
         force_snapshot_sync: false,
         syncs: None,

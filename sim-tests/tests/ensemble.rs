@@ -38,6 +38,11 @@ fn every_ensemble_keeps_every_promise() {
         let refused: u64 = results.reports.iter().map(|r| r.figures.refused_disks).sum();
         println!("{refused} disks that had forgotten something were refused");
         assert!(refused > 0 || results.seeds < 500);
+        let masters = |r: &sim_tests::Report| r.figures.master_syncs;
+        let with_masters = results.reports.iter().filter(|r| masters(r) > 0).count();
+        let syncs: u64 = results.reports.iter().map(masters).sum();
+        println!("followers brought an observer level {syncs} times, in {with_masters} seeds");
+        assert!(with_masters >= results.seeds / 15);
     }
     if results.seeds >= VERY_MANY {
         assert!(branches.values().all(|seeds| *seeds >= results.seeds / 200), "{branches:?}");
@@ -122,6 +127,49 @@ fn the_swarm_holds_every_size_and_every_fault() {
     ] {
         assert!(kinds.contains_key(kind), "no {kind} in 600 seeds");
     }
+}
+
+/// The same faults with two observers, each of which has to find followers to follow.
+#[test]
+fn observers_of_followers_keep_every_promise() {
+    let run = |seed| {
+        let scenario = swarm_ensemble(seed);
+        judge_scenario(
+            &Scenario { observers: 2, observer_masters: true, ..scenario },
+            Mistake::None,
+        )
+    };
+    let results = run_seeds(Swarm { test: "ensemble", run, seeds: 12 });
+    assert!(results.failures.is_empty(), "{:?}", results.failures);
+    let syncs = results.reports.iter().filter(|r| r.figures.master_syncs > 0).count();
+    println!("followers brought observers level in {syncs} of {} seeds", results.seeds);
+    assert!(syncs * 10 >= results.seeds * 9);
+}
+
+/// Only its observers and their followers know that a client lives that says nothing but that.
+#[test]
+fn sessions_at_observers_of_followers_live_as_long_as_their_clients() {
+    let text = "story = 'Clients rest.'\nseed = 1\npeers = 3\nobservers = 2\nobserver_masters = true\n\
+                clients = 10\ntimeout_ms = 6000\nwithout = ['session-churn']\n\
+                steps = [{ await-leader = 30000 }, { requests = 200 }, { idle = 60000 }, { requests = 200 }]";
+    for seed in 0..3 {
+        let scenario = Scenario { seed, ..Scenario::parse(text).expect("it is a scenario") };
+        let report = judge_scenario(&scenario, Mistake::None);
+        let figures = report.figures;
+        assert_eq!((report.violation, figures.expired), (None, 0), "seed {seed}");
+        assert!(figures.master_syncs >= 2);
+    }
+}
+
+/// Where the observer's next follower is behind it, which not every seed has.
+#[test]
+fn an_observer_that_is_ahead_of_its_follower_loses_nothing() {
+    let text = include_str!("../../scenarios/an_observer_is_ahead_of_its_next_follower.toml");
+    let story = Scenario::parse(text).expect("it is a scenario");
+    let reports =
+        (0..20).map(|seed| judge_scenario(&Scenario { seed, ..story.clone() }, Mistake::None));
+    let broken: Vec<_> = reports.filter_map(|report| report.violation).collect();
+    assert!(broken.is_empty(), "{broken:?}");
 }
 
 /// The judges of an ensemble must agree with one server, whether it elects itself or stands alone.

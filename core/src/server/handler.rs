@@ -1,5 +1,6 @@
 //! What a leader knows of one learner, and how it is fed: a snapshot, txns from the log, txns from memory, and in the
-//! end whatever is proposed and committed (quorum protocol §6.2, §8).
+//! end whatever is proposed and committed (quorum protocol §6.2, §8). A follower feeds its observers in the same way, see
+//! `observer_master`.
 //!
 //! A learner has a place in our history: everything up to it was sent. Bringing it level and broadcasting to it are the
 //! same motion, so nothing can fall between them.
@@ -9,14 +10,22 @@ use super::lead::Leader;
 use super::peers::PeerFault;
 use super::roles::Role;
 use crate::effect::{Effect, FileId, Milestone};
-use crate::ids::{ChanId, Sid, Zxid};
+use crate::ids::{ChanId, Epoch, Sid, Zxid};
 use crate::journal::{Record, Scanner, logs_to_replay};
 use crate::snapshot::SnapshotWriter;
 use crate::time::Instant;
 use crate::tree::{OPEN, WalkId};
 use crate::wire::{PacketKind, encode_packet, encode_txn};
 use crate::zab::{History, SyncBranch, SyncPlan, plan_sync};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// All learners of a server.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Learners {
+    pub(super) by_chan: BTreeMap<ChanId, LearnerHandler>,
+    /// Servers for which the log was not enough: they get the tree when they come again.
+    tree_next: BTreeSet<Sid>,
+}
 
 /// How far a learner has come.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -195,17 +204,60 @@ pub(super) fn walk_of(chan: ChanId) -> WalkId {
 }
 
 impl Server {
-    fn handler_mut(&mut self, chan: ChanId) -> Option<&mut LearnerHandler> {
-        self.leader_mut().and_then(|leader| leader.learners.get_mut(&chan))
+    /// Those that are fed by this server, if its role has any.
+    pub(super) fn learners(&self) -> Option<&Learners> {
+        match &self.role {
+            Role::Leading(leader) => Some(&leader.learners),
+            Role::Following(learner) => Some(&learner.observers.learners),
+            Role::Alone | Role::Resting | Role::Looking(_) | Role::Observing(_) => None,
+        }
+    }
+
+    pub(super) fn learners_mut(&mut self) -> Option<&mut Learners> {
+        match &mut self.role {
+            Role::Leading(leader) => Some(&mut leader.learners),
+            Role::Following(learner) => Some(&mut learner.observers.learners),
+            Role::Alone | Role::Resting | Role::Looking(_) | Role::Observing(_) => None,
+        }
+    }
+
+    pub(super) fn handler(&self, chan: ChanId) -> Option<&LearnerHandler> {
+        self.learners().and_then(|learners| learners.by_chan.get(&chan))
+    }
+
+    pub(super) fn handler_mut(&mut self, chan: ChanId) -> Option<&mut LearnerHandler> {
+        self.learners_mut().and_then(|learners| learners.by_chan.get_mut(&chan))
+    }
+
+    /// Has a quorum the history that learners are given? A follower has learned of it.
+    fn feeds_what_is_committed(&self) -> bool {
+        match &self.role {
+            Role::Leading(leader) => leader.is_established(),
+            _ => true,
+        }
+    }
+
+    /// What learners without a vote may know of. A leader's commits are on the disks of a quorum; what a follower passes on
+    /// is on its own disk too, so that its observers never know more than it would itself after a loss of power.
+    fn settled(&self) -> Zxid {
+        match &self.role {
+            Role::Leading(_) => self.committed,
+            _ => self.zxid_applied,
+        }
     }
 
     /// Decides how the learner is brought level.
     pub(super) fn start_sync(&mut self, chan: ChanId) {
-        let established = self.leader().is_some_and(Leader::is_established);
+        let established = self.feeds_what_is_committed();
         let Some(handler) = self.handler_mut(chan) else { return };
         let HandlerStage::AwaitSync { last } = handler.stage else { return };
+        if self.knows_less_than(last) {
+            // It came from a server that is ahead of this one. What it has comes here too, and `feed` tries again.
+            return;
+        }
+        let Some(handler) = self.handler_mut(chan) else { return };
         let sid = handler.sid;
-        let log_failed = self.leader().is_some_and(|leader| leader.tree_next.contains(&sid));
+        let log_failed = self.learners().is_some_and(|learners| learners.tree_next.contains(&sid));
         // A tree that is older than what the learner has would cost it what both have, see `plan_sync`.
         let forced = self.config.force_snapshot_sync && (established || last <= self.zxid_applied);
         let (plan, branch) = match (forced, log_failed) {
@@ -217,7 +269,7 @@ impl Server {
             return;
         }
         let (kind, zxid, from) = match plan {
-            SyncPlan::Diff { from } => (PacketKind::Diff, self.zxid_proposed, from),
+            SyncPlan::Diff { from } => (PacketKind::Diff, self.diff_end(), from),
             SyncPlan::Trunc { to } => (PacketKind::Trunc, to, to),
             SyncPlan::FromLog { from } => return self.read_log_for(chan, from, Some(from)),
             SyncPlan::Snap => return self.send_snapshot(chan, last, branch),
@@ -233,11 +285,11 @@ impl Server {
             Way::Tree => self.config.snap_syncs_max,
             Way::Txns => self.config.diff_syncs_max,
         };
-        let Some(leader) = self.leader_mut() else { return false };
+        let Some(learners) = self.learners_mut() else { return false };
         let others =
-            leader.learners.iter().filter(|(at, other)| **at != chan && other.syncs_by(way));
+            learners.by_chan.iter().filter(|(at, other)| **at != chan && other.syncs_by(way));
         let others = others.count();
-        let Some(handler) = leader.learners.get_mut(&chan) else { return false };
+        let Some(handler) = learners.by_chan.get_mut(&chan) else { return false };
         if handler.observer && others >= most as usize {
             let what = match way {
                 Way::Tree => "the tree; see leader.maxConcurrentSnapSyncs",
@@ -262,26 +314,40 @@ impl Server {
 
     /// It had to wait for the tree.
     fn start_sync_late(&mut self, chan: ChanId) {
-        if self.leader().is_some_and(Leader::brings_level) {
+        if self.leader().is_none_or(Leader::brings_level) {
             self.start_sync(chan);
+            self.more_to_do |= self.handler(chan).is_some_and(LearnerHandler::is_being_fed);
+        }
+    }
+
+    /// What DIFF names.
+    fn diff_end(&self) -> Zxid {
+        match &self.role {
+            Role::Leading(_) => self.zxid_proposed,
+            _ => self.zxid_applied,
         }
     }
 
     /// As it seems, there is no quorum without this learner: it is asked to give up what it has, as a last resort.
     fn goes_without(&self, chan: ChanId) -> bool {
         let patience_us = u64::from(self.config.init_limit * self.config.tick_ms) * 1000 / 2;
-        let Some(leader) = self.leader() else { return false };
-        let waits = leader.learners.get(&chan).map_or(0, |h| self.now.mono.since(h.heard_at));
-        !leader.is_established() && waits > patience_us
+        let waits = self.handler(chan).map_or(0, |h| self.now.mono.since(h.heard_at));
+        !self.feeds_what_is_committed() && waits > patience_us
     }
 
     /// The zxid up to which the tree is that a learner would be sent now.
     fn tree_label(&self) -> Zxid {
-        match self.leader() {
-            Some(leader) if leader.is_established() => {
-                self.zxid_applied.max(Zxid::of_epoch(leader.epoch))
-            }
-            Some(_) | None => self.zxid_applied,
+        match self.feeds_what_is_committed() {
+            true => self.zxid_applied.max(Zxid::of_epoch(self.reign())),
+            false => self.zxid_applied,
+        }
+    }
+
+    /// The epoch in which learners are fed.
+    pub(super) fn reign(&self) -> Epoch {
+        match &self.role {
+            Role::Leading(leader) => leader.epoch,
+            _ => self.epochs.current,
         }
     }
 
@@ -306,8 +372,8 @@ impl Server {
         (handler.cursor, handler.told) = (label, label);
         handler.snapshot = Some(writer);
         let sid = handler.sid;
-        if let Some(leader) = self.leader_mut() {
-            leader.tree_next.remove(&sid);
+        if let Some(learners) = self.learners_mut() {
+            learners.tree_next.remove(&sid);
         }
         if let Some(peers) = &mut self.peers {
             peers.write(chan, |out| out.extend_from_slice(&begun));
@@ -344,9 +410,8 @@ impl Server {
         self.report(crate::effect::Milestone::LearnerServes { sid });
     }
 
-    /// A client of a learner wants to be level with this moment.
-    pub(super) fn queue_sync(&mut self, chan: ChanId) {
-        let upto = self.zxid_proposed;
+    /// A client of a learner wants to be level with this moment, which is when `upto` is committed.
+    pub(super) fn queue_sync(&mut self, chan: ChanId, upto: Zxid) {
         if let Some(handler) = self.handler_mut(chan) {
             handler.syncs.push_back(upto);
         }
@@ -356,14 +421,13 @@ impl Server {
     /// has that many clients.
     pub(super) fn has_too_many_syncs(&self, chan: ChanId) -> bool {
         let most = self.config.limits.peer_budget as usize / size_of::<Zxid>();
-        let handler = self.leader().and_then(|leader| leader.learners.get(&chan));
-        handler.is_some_and(|handler| handler.syncs.len() >= most)
+        self.handler(chan).is_some_and(|handler| handler.syncs.len() >= most)
     }
 
     /// Sends every learner what it may have by now.
     pub(super) fn feed_learners(&mut self) {
-        let Some(leader) = self.leader() else { return };
-        let all: Vec<ChanId> = leader.learners.keys().copied().collect();
+        let Some(learners) = self.learners() else { return };
+        let all: Vec<ChanId> = learners.by_chan.keys().copied().collect();
         for chan in all {
             self.feed(chan);
         }
@@ -423,15 +487,15 @@ impl Server {
     /// What a learner that catches up must have before it is told of the new leader: everything that is committed, or
     /// everything we hold as long as nothing new can be proposed.
     fn horizon(&self) -> Zxid {
-        match self.leader() {
-            Some(leader) if leader.is_established() => self.committed,
-            Some(_) | None => self.zxid_proposed,
+        match self.feeds_what_is_committed() {
+            true => self.settled(),
+            false => self.zxid_proposed,
         }
     }
 
     fn feed_history(&mut self, chan: ChanId) {
         let horizon = self.horizon();
-        let epoch = self.leader().map(|leader| leader.epoch);
+        let epoch = self.reign();
         let (base, mut sent, mut out) = (self.history.base(), 0, Vec::new());
         let Some(cursor) = self.handler_mut(chan).map(|handler| handler.cursor) else { return };
         if cursor < base {
@@ -449,7 +513,7 @@ impl Server {
             at = zxid;
         }
         let level = self.history.after(at).next().is_none_or(|(zxid, _)| zxid > horizon);
-        if level && let Some(epoch) = epoch {
+        if level {
             let text = self.peers.as_ref().map(|peers| peers.ensemble.to_text());
             let data = text.as_deref().map(str::as_bytes);
             encode_packet(PacketKind::NewLeader, Zxid::of_epoch(epoch), data, &mut out);
@@ -467,22 +531,29 @@ impl Server {
     }
 
     fn feed_live(&mut self, chan: ChanId) {
-        let Self { role, peers, history, committed, .. } = self;
-        let (Role::Leading(leader), Some(peers)) = (role, peers) else { return };
-        let Some(handler) = leader.learners.get_mut(&chan) else { return };
-        let level = handler.told >= history.floor(*committed).unwrap_or(*committed);
-        if handler.cursor == history.last() && level && handler.syncs.is_empty() {
+        let committed = self.settled();
+        let level_at = self.history.floor(committed).unwrap_or(committed);
+        let Some(handler) = self.handler(chan) else { return };
+        let level = handler.told >= level_at;
+        if handler.cursor == self.history.last() && level && handler.syncs.is_empty() {
             return;
         }
-        if handler.cursor < history.base() {
+        if handler.cursor < self.history.base() {
             let fault =
                 PeerFault("it reads too slowly: what it lacks is no longer in memory".into());
             return self.give_up(chan, &fault);
         }
-        peers.write(chan, |out| handler.stream(history, *committed, out));
+        let Self { role, peers, history, .. } = self;
+        let handler = match role {
+            Role::Leading(leader) => leader.learners.by_chan.get_mut(&chan),
+            Role::Following(learner) => learner.observers.learners.by_chan.get_mut(&chan),
+            Role::Alone | Role::Resting | Role::Looking(_) | Role::Observing(_) => None,
+        };
+        let (Some(handler), Some(peers)) = (handler, peers) else { return };
+        peers.write(chan, |out| handler.stream(history, committed, out));
         let observer = handler.observer;
         self.more_to_do |=
-            history.last() > handler.cursor && (!observer || *committed > handler.cursor);
+            history.last() > handler.cursor && (!observer || committed > handler.cursor);
     }
 
     fn feed_log(&mut self, chan: ChanId) {
@@ -504,14 +575,14 @@ impl Server {
 
     /// Part of a log was read, for those learners that asked for it.
     pub(super) fn on_log_read(&mut self, file: FileId, at: u64, bytes: Option<&[u8]>) {
-        let Some(leader) = self.leader() else { return };
+        let Some(learners) = self.learners() else { return };
         let waits = |handler: &LearnerHandler| {
             handler.log.as_ref().is_some_and(|reading| {
                 reading.asked && reading.files.front() == Some(&file) && reading.at == at
             })
         };
         let waiting = |(chan, handler): (&ChanId, &LearnerHandler)| waits(handler).then_some(*chan);
-        let waiting: Vec<ChanId> = leader.learners.iter().filter_map(waiting).collect();
+        let waiting: Vec<ChanId> = learners.by_chan.iter().filter_map(waiting).collect();
         for chan in waiting {
             match bytes {
                 Some(bytes) => self.on_log_bytes(chan, bytes),
@@ -593,8 +664,8 @@ impl Server {
             Some(last) => self.send_tree_instead(chan, last),
             None => {
                 let sid = handler.sid;
-                if let Some(leader) = self.leader_mut() {
-                    leader.tree_next.insert(sid);
+                if let Some(learners) = self.learners_mut() {
+                    learners.tree_next.insert(sid);
                 }
                 let fault = "what it lacks is neither in memory nor in the log any more";
                 self.give_up(chan, &PeerFault(fault.into()));
@@ -606,10 +677,22 @@ impl Server {
         let Some(handler) = self.handler_mut(chan) else { return };
         handler.stage = HandlerStage::AwaitSync { last };
         let sid = handler.sid;
-        if let Some(leader) = self.leader_mut() {
-            leader.tree_next.insert(sid);
+        if let Some(learners) = self.learners_mut() {
+            learners.tree_next.insert(sid);
         }
         self.start_sync(chan);
+    }
+
+    /// A learner's link has taken bytes: it lives, even when it says nothing while it catches up.
+    pub(super) fn on_learner_progress(&mut self, chan: ChanId) {
+        let now = self.now.mono;
+        let Some(handler) = self.handler_mut(chan).filter(|handler| handler.is_being_fed()) else {
+            return;
+        };
+        handler.heard_at = now;
+        if let Some(leader) = self.leader_mut() {
+            leader.progress_at = now;
+        }
     }
 
     /// The walks of snapshots that nobody waits for any more.

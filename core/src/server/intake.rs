@@ -4,6 +4,7 @@ use super::Server;
 use super::clients::{ConnState, Waiting};
 use super::commit::{Origin, Refused, Wish, Work};
 use super::journal::Claim;
+use super::learn::Asker;
 use super::local::asks_for_ephemeral;
 use super::peers::Done;
 use super::read_only::needs_quorum;
@@ -244,7 +245,7 @@ impl Server {
             conn.state = ConnState::Opening;
         }
         if let Some(learner) = self.learner_mut() {
-            learner.asked.push_back((session, id, timeout_ms));
+            learner.asked.push_back((session, Asker::Client(id), timeout_ms));
         }
         let mut data = Vec::new();
         encode_revalidate(session, timeout_ms, &mut data);
@@ -267,12 +268,17 @@ impl Server {
         if !valid {
             return self.refuse_session(id, session, read_only, Refusal::Unknown);
         }
+        self.keep_session(session, timeout_ms);
+        self.take_session(id, session, read_only, timeout_ms);
+    }
+
+    /// The leader says that the session lives.
+    pub(super) fn keep_session(&mut self, session: SessionId, timeout_ms: i32) {
         if self.tracker.get(session).is_none_or(|tracked| tracked.closing) {
             // A close that went through this server and came too late for the leader closes nothing.
             self.tracker.remove(session);
             self.tracker.add(session, timeout_ms, self.listening());
         }
-        self.take_session(id, session, read_only, timeout_ms);
     }
 
     pub(super) fn refuse_session(
@@ -398,7 +404,7 @@ impl Server {
         if sync_waits && learns {
             self.forward(session, header.xid, OpCode::Sync, r.rest(), Some(id));
             if let Some(learner) = self.learner_mut() {
-                learner.syncs.push_back(id);
+                learner.syncs.push_back(Asker::Client(id));
             }
             self.clients.enqueue(id, Waiting::Sync);
         } else if sync_waits {
@@ -531,7 +537,7 @@ impl Server {
         let session = request.session;
         let op = request.op();
         if op == Some(OpCode::Sync) {
-            self.queue_sync(chan);
+            self.queue_sync(chan, self.zxid_proposed);
             return Done::Yes;
         }
         let op = op.filter(|op| {

@@ -1,7 +1,7 @@
 //! The leading role: three barriers until it is established, then propose, count, commit (quorum protocol §6, §9).
 
 use super::Server;
-use super::handler::{HandlerStage, LearnerHandler};
+use super::handler::{HandlerStage, LearnerHandler, Learners};
 use super::learn::offered_epoch;
 use super::local::Ended;
 use super::peers::{Done, PeerFault};
@@ -14,7 +14,7 @@ use crate::wire::{
     decode_touches, encode_leader_info, encode_revalidated,
 };
 use crate::zab::Acks;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// How far a leadership has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -45,9 +45,7 @@ pub(super) struct Leader {
     promised: BTreeSet<Sid>,
     pub(super) ready: BTreeSet<Sid>,
     pub(super) acks: Acks,
-    pub(super) learners: BTreeMap<ChanId, LearnerHandler>,
-    /// Servers for which the log was not enough: they get the tree when they come again.
-    pub(super) tree_next: BTreeSet<Sid>,
+    pub(super) learners: Learners,
     /// A barrier was passed, or a learner that catches up has taken something.
     pub(super) progress_at: Instant,
     ping_at: Instant,
@@ -67,8 +65,7 @@ impl Leader {
             promised: BTreeSet::new(),
             ready: BTreeSet::new(),
             acks: Acks::default(),
-            learners: BTreeMap::new(),
-            tree_next: BTreeSet::new(),
+            learners: Learners::default(),
             progress_at: now,
             ping_at: now,
             judge_at: now,
@@ -184,7 +181,7 @@ impl Server {
         let waiting = |(chan, handler): (&ChanId, &LearnerHandler)| {
             (handler.stage == HandlerStage::AwaitUpToDate).then_some(*chan)
         };
-        let waiting: Vec<ChanId> = leader.learners.iter().filter_map(waiting).collect();
+        let waiting: Vec<ChanId> = leader.learners.by_chan.iter().filter_map(waiting).collect();
         for chan in waiting {
             self.send_up_to_date(chan);
         }
@@ -195,16 +192,15 @@ impl Server {
         let greeted = |(chan, handler): (&ChanId, &LearnerHandler)| {
             (handler.stage == HandlerStage::Greeted).then_some(*chan)
         };
-        let greeted: Vec<ChanId> = leader.learners.iter().filter_map(greeted).collect();
+        let greeted: Vec<ChanId> = leader.learners.by_chan.iter().filter_map(greeted).collect();
         for chan in greeted {
             self.offer_epoch(chan);
         }
     }
 
-    fn offer_epoch(&mut self, chan: ChanId) {
-        let Some(leader) = self.leader_mut() else { return };
-        let epoch = leader.epoch;
-        if let Some(handler) = leader.learners.get_mut(&chan) {
+    pub(super) fn offer_epoch(&mut self, chan: ChanId) {
+        let epoch = self.reign();
+        if let Some(handler) = self.handler_mut(chan) {
             handler.stage = HandlerStage::AwaitAckEpoch;
         }
         let mut data = Vec::new();
@@ -219,7 +215,7 @@ impl Server {
         let waiting = |(chan, handler): (&ChanId, &LearnerHandler)| {
             matches!(handler.stage, HandlerStage::AwaitSync { .. }).then_some(*chan)
         };
-        let waiting: Vec<ChanId> = leader.learners.iter().filter_map(waiting).collect();
+        let waiting: Vec<ChanId> = leader.learners.by_chan.iter().filter_map(waiting).collect();
         for chan in waiting {
             self.start_sync(chan);
         }
@@ -232,7 +228,7 @@ impl Server {
         packet: &Packet<'_>,
     ) -> Result<Done, PeerFault> {
         let Some(leader) = self.leader() else { return Ok(Done::NotYet) };
-        if !leader.learners.contains_key(&chan) {
+        if !leader.learners.by_chan.contains_key(&chan) {
             return self.on_greeting(chan, packet);
         }
         match packet.kind {
@@ -268,25 +264,13 @@ impl Server {
             PacketKind::ObserverInfo => true,
             other => return Err(PeerFault(format!("its first packet is {other:?}"))),
         };
-        let info = LearnerInfo::decode(packet.data.unwrap_or_default())?;
+        let info = self.introduce(chan, packet)?;
         let accepted = offered_epoch(packet.zxid)?;
-        if info.sid == self.config.sid {
-            return Err(PeerFault("it says that it is this server".into()));
-        }
-        let Some(peers) = &mut self.peers else { return Ok(Done::Yes) };
-        if info.config_version > peers.ensemble.version {
-            return Err(PeerFault(format!(
-                "its configuration has version {:x}, ours {:x}",
-                info.config_version, peers.ensemble.version
-            )));
-        }
+        let Some(peers) = &self.peers else { return Ok(Done::Yes) };
         let voter = peers.ensemble.is_voter(info.sid) && !observer;
-        if let Some(link) = peers.link_mut(chan) {
-            link.sid = Some(info.sid);
-        }
         let now = self.now.mono;
         let Some(leader) = self.leader_mut() else { return Ok(Done::NotYet) };
-        leader.learners.insert(chan, LearnerHandler::new(info.sid, observer, voter, now));
+        leader.learners.by_chan.insert(chan, LearnerHandler::new(info.sid, observer, voter, now));
         if leader.stage > Stage::Discovery {
             if accepted > leader.epoch && voter {
                 // It has promised a later epoch to a leader that failed, and could never join this one.
@@ -309,13 +293,36 @@ impl Server {
         Ok(Done::Yes)
     }
 
+    /// A learner says who it is.
+    pub(super) fn introduce(
+        &mut self,
+        chan: ChanId,
+        packet: &Packet<'_>,
+    ) -> Result<LearnerInfo, PeerFault> {
+        let info = LearnerInfo::decode(packet.data.unwrap_or_default())?;
+        if info.sid == self.config.sid {
+            return Err(PeerFault("it says that it is this server".into()));
+        }
+        let ours = self.peers.as_ref().map_or(0, |peers| peers.ensemble.version);
+        if info.config_version > ours {
+            let theirs = info.config_version;
+            return Err(PeerFault(format!(
+                "its configuration has version {theirs:x}, ours {ours:x}"
+            )));
+        }
+        if let Some(link) = self.peers.as_mut().and_then(|peers| peers.link_mut(chan)) {
+            link.sid = Some(info.sid);
+        }
+        Ok(info)
+    }
+
     fn on_ack_epoch(&mut self, chan: ChanId, packet: &Packet<'_>) -> Result<(), PeerFault> {
         let current = decode_ack_epoch(packet.data.unwrap_or_default())?;
         let last = packet.zxid;
         let Some(leader) = self.leader_mut() else { return Ok(()) };
         let stage = leader.stage;
         let (our_epoch, our_last) = leader.summary;
-        let Some(handler) = leader.learners.get_mut(&chan) else { return Ok(()) };
+        let Some(handler) = leader.learners.by_chan.get_mut(&chan) else { return Ok(()) };
         if handler.stage != HandlerStage::AwaitAckEpoch {
             return Err(PeerFault("it sent ACKEPOCH out of turn".into()));
         }
@@ -353,7 +360,7 @@ impl Server {
         let Some(leader) = self.leader_mut() else { return Ok(()) };
         let new_leader = Zxid::of_epoch(leader.epoch);
         let established = leader.is_established();
-        let Some(handler) = leader.learners.get_mut(&chan) else { return Ok(()) };
+        let Some(handler) = leader.learners.by_chan.get_mut(&chan) else { return Ok(()) };
         let (sid, voter) = (handler.sid, handler.voter);
         if zxid == new_leader {
             if handler.stage == HandlerStage::AwaitNewLeaderAck {
@@ -427,23 +434,13 @@ impl Server {
         Ok(self.take_forwarded(chan, &request, identities))
     }
 
-    /// A learner's link has taken bytes: it lives, even when it says nothing while it catches up.
-    pub(super) fn on_learner_progress(&mut self, chan: ChanId) {
-        let now = self.now.mono;
-        let Some(leader) = self.leader_mut() else { return };
-        if let Some(handler) = leader.learners.get_mut(&chan)
-            && handler.is_being_fed()
-        {
-            handler.heard_at = now;
-            leader.progress_at = now;
-        }
-    }
-
     /// A learner is gone.
     pub(super) fn on_learner_down(&mut self, chan: ChanId) {
+        let Some(learners) = self.learners_mut() else { return };
+        let Some(handler) = learners.by_chan.remove(&chan) else { return };
+        self.tree.end_walk(super::handler::walk_of(chan));
         let Some(leader) = self.leader_mut() else { return };
-        let Some(handler) = leader.learners.remove(&chan) else { return };
-        let again = leader.learners.values().any(|other| other.sid == handler.sid);
+        let again = leader.learners.by_chan.values().any(|other| other.sid == handler.sid);
         if !again {
             leader.acks.forget(handler.sid);
             // Before it is established, only those count that are still there to be led.
@@ -451,7 +448,6 @@ impl Server {
                 leader.ready.remove(&handler.sid);
             }
         }
-        self.tree.end_walk(super::handler::walk_of(chan));
     }
 
     /// Once in a turn.
@@ -492,7 +488,7 @@ impl Server {
         leader.ended.forget_before(Instant(heard.0.saturating_sub(2 * sync_us)));
         let mut silent = Vec::new();
         let acks = leader.acks.clone();
-        for (chan, handler) in &mut leader.learners {
+        for (chan, handler) in &mut leader.learners.by_chan {
             if handler.is_stuck(acks.of(handler.sid), now, sync_us) {
                 silent.push((*chan, sync_us / 1000));
                 continue;
@@ -508,7 +504,7 @@ impl Server {
             let pinged = |(chan, handler): (&ChanId, &LearnerHandler)| {
                 handler.has_new_leader().then_some(*chan)
             };
-            let pinged: Vec<ChanId> = leader.learners.iter().filter_map(pinged).collect();
+            let pinged: Vec<ChanId> = leader.learners.by_chan.iter().filter_map(pinged).collect();
             if let Some(peers) = &mut self.peers {
                 for chan in pinged {
                     peers.send(chan, PacketKind::Ping, zxid, None);
@@ -539,7 +535,7 @@ impl Server {
             return;
         }
         leader.judge_at = now.plus_ms(tick_ms);
-        let mut present: BTreeSet<Sid> = leader.learners.values().map(|h| h.sid).collect();
+        let mut present: BTreeSet<Sid> = leader.learners.by_chan.values().map(|h| h.sid).collect();
         present.insert(me);
         let alone = present.len() == 1;
         if !self.quorum_of(&present) {

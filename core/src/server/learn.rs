@@ -4,6 +4,7 @@
 use super::Server;
 use super::commit::Proposal;
 use super::journal::Room;
+use super::observer_master::Observers;
 use super::peers::{Done, PeerFault};
 use super::roles::Role;
 use crate::effect::{Effect, FileId, FilePlace, Milestone, Timer};
@@ -58,10 +59,21 @@ pub(super) struct Receiving {
     image: Image,
 }
 
+/// Who has asked the leader something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asker {
+    /// A client of this server.
+    Client(ConnId),
+    /// An observer of this server, for one of its clients.
+    Observer(ChanId),
+}
+
 /// What a learner knows.
 #[derive(Clone, Debug)]
 pub(super) struct Learner {
-    pub(super) leader: Sid,
+    leader: Sid,
+    /// From whom it learns, and at which port: the leader, or an observer's master, which this file calls the leader too.
+    via: (Sid, Link),
     pub(super) observer: bool,
     pub(super) chan: Option<ChanId>,
     pub(super) stage: LearnerStage,
@@ -75,12 +87,14 @@ pub(super) struct Learner {
     acked: Zxid,
     /// Writes that were forwarded, oldest first: the leader makes one txn of each, in this order.
     pub(super) forwarded: VecDeque<(SessionId, Xid, ConnId)>,
-    /// Connections whose `sync` was forwarded, oldest first.
-    pub(super) syncs: VecDeque<ConnId>,
+    /// Who has sent each `sync` that was forwarded, oldest first.
+    pub(super) syncs: VecDeque<Asker>,
     /// Sessions the leader is asked about, oldest first.
-    pub(super) asked: VecDeque<(SessionId, ConnId, i32)>,
+    pub(super) asked: VecDeque<(SessionId, Asker, i32)>,
     /// Sessions heard of since the last ping.
     pub(super) touched: BTreeMap<SessionId, i32>,
+    /// Those that learn from this server in turn.
+    pub(super) observers: Observers,
 }
 
 /// Time between two attempts to reach the leader, ms.
@@ -89,9 +103,10 @@ const RETRY_MS: u64 = 50;
 const REACH_MS: u64 = 2_000;
 
 impl Learner {
-    pub(super) fn new(leader: Sid, observer: bool, now: Instant) -> Self {
+    pub(super) fn new(leader: Sid, observer: bool, via: (Sid, Link), now: Instant) -> Self {
         Self {
             leader,
+            via,
             observer,
             chan: None,
             stage: LearnerStage::Connecting { retry_at: None },
@@ -104,6 +119,7 @@ impl Learner {
             syncs: VecDeque::new(),
             asked: VecDeque::new(),
             touched: BTreeMap::new(),
+            observers: Observers::default(),
         }
     }
 
@@ -113,6 +129,11 @@ impl Learner {
 
     pub(super) fn is_serving(&self) -> bool {
         matches!(self.stage, LearnerStage::Serving)
+    }
+
+    /// What its leader had committed when this learner began to serve.
+    pub(super) fn committed_at_first(&self) -> Zxid {
+        self.tentative
     }
 }
 
@@ -146,32 +167,45 @@ impl Server {
     pub(super) fn connect_to_leader(&mut self) {
         let Some(learner) = self.learner_mut() else { return };
         learner.stage = LearnerStage::Connecting { retry_at: None };
-        let sid = learner.leader;
-        self.effects.push(Effect::Connect { sid, link: Link::Quorum });
+        let (sid, link) = learner.via;
+        self.effects.push(Effect::Connect { sid, link });
         self.arm_peers();
     }
 
     pub(super) fn on_unreachable(&mut self, sid: Sid, link: Link) {
         let now = self.now.mono;
-        let Some(learner) = self.learner_mut() else { return };
-        if link != Link::Quorum || sid != learner.leader || learner.chan.is_some() {
+        let Some(learner) = self.learner() else { return };
+        if (sid, link) != learner.via || learner.chan.is_some() {
             return;
         }
+        let leader = learner.leader;
         if now.since(learner.began_at) > REACH_MS * 1000 {
-            return self.rest(&format!("server {sid}, which was elected, cannot be reached"));
+            return self.rest(&match link {
+                Link::ObserverMaster => {
+                    format!("no follower can be observed, the last one tried was server {sid}")
+                }
+                _ => format!("server {sid}, which was elected, cannot be reached"),
+            });
         }
-        learner.stage = LearnerStage::Connecting { retry_at: Some(now.plus_ms(RETRY_MS)) };
+        let via = match link {
+            Link::ObserverMaster => self.choose_master(leader),
+            _ => (sid, link),
+        };
         let at = now.plus_ms(RETRY_MS);
+        if let Some(learner) = self.learner_mut() {
+            learner.stage = LearnerStage::Connecting { retry_at: Some(at) };
+            learner.via = via;
+        }
         self.effects.push(Effect::SetTimer { id: Timer::Peers, at });
     }
 
     /// The link to the leader is up: say who we are.
-    pub(super) fn on_leader_link(&mut self, sid: Sid, chan: ChanId) {
+    pub(super) fn on_leader_link(&mut self, sid: Sid, link: Link, chan: ChanId) {
         let (accepted, me, now) = (self.epochs.accepted, self.config.sid, self.now.mono);
         let version = self.peers.as_ref().map_or(0, |peers| peers.ensemble.version);
         let wanted = |learner: &Learner| {
             let connecting = matches!(learner.stage, LearnerStage::Connecting { .. });
-            learner.leader == sid && learner.chan.is_none() && connecting
+            learner.via == (sid, link) && learner.chan.is_none() && connecting
         };
         let Some(learner) = self.learner_mut().filter(|learner| wanted(learner)) else {
             return self.drop_link(chan);
@@ -199,8 +233,20 @@ impl Server {
 
     /// The link to the leader is gone.
     pub(super) fn on_leader_down(&mut self, chan: ChanId) {
-        if self.learner().is_some_and(|learner| learner.is_on(chan)) {
-            self.leave("the connection to the leader is lost");
+        let Some(learner) = self.learner_mut().filter(|learner| learner.is_on(chan)) else {
+            return;
+        };
+        let (sid, link) = learner.via;
+        if link == Link::ObserverMaster && matches!(learner.stage, LearnerStage::AwaitLeaderInfo) {
+            // It does not follow, or not yet. There are others.
+            learner.chan = None;
+            return self.on_unreachable(sid, link);
+        }
+        match link {
+            Link::ObserverMaster => {
+                self.leave(&format!("the connection to server {sid}, which it observes, is lost"));
+            }
+            _ => self.leave("the connection to the leader is lost"),
         }
     }
 
@@ -427,6 +473,7 @@ impl Server {
         self.sessions_applied = sessions;
         (self.zxid_applied, self.zxid_proposed, self.committed) = (label, label, label);
         self.history = History::starting_after(label);
+        self.set_history_budget();
         // The tree may hold parts of txns above its label, until we have all of those.
         self.digest_from = Zxid(i64::MAX);
         self.journal.close();
@@ -522,9 +569,20 @@ impl Server {
                 )));
             }
         }
-        let committed = self.learner().map_or(self.committed, |l| self.committed.max(l.tentative));
-        self.history.push(zxid, payload, committed);
+        // What is committed and not applied may still have to be handed on to observers.
+        let settled = match self.learner() {
+            Some(learner) if !learner.is_serving() => self.committed.max(learner.tentative),
+            _ => self.zxid_applied,
+        };
+        self.history.push(zxid, payload, settled);
         Ok(true)
+    }
+
+    /// How much of the history stays in memory.
+    pub(super) fn set_history_budget(&mut self) {
+        if self.config.observer_masters {
+            self.history.set_budget(self.config.observer_history);
+        }
     }
 
     fn on_commit(&mut self, zxid: Zxid) -> Result<(), PeerFault> {
@@ -600,20 +658,28 @@ impl Server {
     }
 
     fn on_sync_done(&mut self) {
-        let Some(id) = self.learner_mut().and_then(|learner| learner.syncs.pop_front()) else {
-            return;
-        };
+        let asker = self.learner_mut().and_then(|learner| learner.syncs.pop_front());
         // Everything committed before it must be applied here first.
         self.apply_committed();
-        self.finish_sync(id);
+        match asker {
+            Some(Asker::Client(id)) => self.finish_sync(id),
+            Some(Asker::Observer(chan)) => self.queue_sync(chan, self.committed),
+            None => {}
+        }
     }
 
     fn on_revalidated(&mut self, data: &[u8]) -> Result<(), PeerFault> {
         let (session, valid) = decode_revalidated(data)?;
         let Some(learner) = self.learner_mut() else { return Ok(()) };
         let at = learner.asked.iter().position(|(asked, ..)| *asked == session);
-        if let Some((_, id, timeout_ms)) = at.and_then(|at| learner.asked.remove(at)) {
-            self.on_session_checked(id, session, timeout_ms, valid);
+        match at.and_then(|at| learner.asked.remove(at)) {
+            Some((_, Asker::Client(id), timeout_ms)) => {
+                self.on_session_checked(id, session, timeout_ms, valid);
+            }
+            Some((_, Asker::Observer(chan), timeout_ms)) => {
+                self.pass_answer_on(chan, session, timeout_ms, valid);
+            }
+            None => {}
         }
         Ok(())
     }
@@ -705,21 +771,23 @@ impl Server {
         let now = self.now.mono;
         let Some(limit_ms) = self.learner().map(|learner| self.silence_ms(learner)) else { return };
         let limit_us = limit_ms * 1000;
+        self.on_observers_time();
         let Some(learner) = self.learner_mut() else { return };
-        let sid = learner.leader;
+        let (sid, link) = learner.via;
         match learner.stage {
             LearnerStage::Connecting { retry_at } => {
                 if now.since(learner.began_at) > limit_us {
-                    self.leave(&format!("server {sid}, which was elected, cannot be reached"));
+                    self.leave(&format!("server {sid} cannot be reached"));
                 } else if retry_at.is_some_and(|at| at <= now) {
                     learner.stage = LearnerStage::Connecting { retry_at: None };
-                    self.effects.push(Effect::Connect { sid, link: Link::Quorum });
+                    self.effects.push(Effect::Connect { sid, link });
                 }
             }
             // Our own disk is what takes so long.
             LearnerStage::Truncating | LearnerStage::SavingTree => learner.heard_at = now,
             _ if now.since(learner.heard_at) > limit_us => {
-                self.leave(&format!("the leader, server {sid}, was silent for {limit_ms} ms"));
+                let who = if link == Link::ObserverMaster { "the observed" } else { "the leader," };
+                self.leave(&format!("{who} server {sid}, was silent for {limit_ms} ms"));
             }
             _ => {}
         }

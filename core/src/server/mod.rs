@@ -6,6 +6,7 @@
 //! * [`read_only`]: who is served without a quorum, and with what.
 //! * [`roles`]: the one gate between looking, leading and learning; [`peers`]: links to other servers.
 //! * [`lead`], [`handler`], [`learn`]: what a leader, its part of each learner, and a learner do.
+//! * [`observer_master`]: followers with observers of their own.
 //! * [`local`]: sessions that no other server knows.
 //! * [`journal`]: the log as device operations.
 //! * [`upkeep`]: start, snapshots, expiry, purging, everything that a timer or a completion drives.
@@ -19,6 +20,7 @@ mod journal;
 mod lead;
 mod learn;
 mod local;
+mod observer_master;
 mod peers;
 mod read;
 mod read_only;
@@ -41,6 +43,7 @@ use clients::{Clients, Conn};
 use commit::Proposal;
 use intake::Tokens;
 use journal::Journal;
+use observer_master::Masters;
 use peers::Peers;
 use report::Figures;
 use roles::{Chosen, Epochs, Role};
@@ -102,6 +105,8 @@ pub struct Server {
     /// Links to other servers; `None` when the server stands alone.
     peers: Option<Peers>,
     role: Role,
+    /// Followers to observe, where that is not the leader.
+    masters: Masters,
     epochs: Epochs,
     /// Number of the last election this server took part in.
     round: i64,
@@ -241,6 +246,7 @@ impl Server {
             history: History::default(),
             peers,
             role,
+            masters: Masters::default(),
             epochs,
             round: 0,
             chosen: None,

@@ -190,10 +190,13 @@ impl Server {
                 peers.elections.insert(sid, chan);
                 self.on_election_link(sid);
             }
-            (Link::Quorum, Some(sid)) => self.on_leader_link(sid, chan),
+            (Link::Quorum | Link::ObserverMaster, Some(sid)) => {
+                self.on_leader_link(sid, link, chan);
+            }
+            (Link::ObserverMaster, None) if !self.admits_observers() => self.drop_link(chan),
             (Link::Election, None) => self.drop_link(chan),
             // Whoever opened it is to say so first.
-            (Link::Quorum, None) => {}
+            (Link::Quorum | Link::ObserverMaster, None) => {}
         }
     }
 
@@ -202,7 +205,7 @@ impl Server {
         let Some(link) = peers.links.remove(&chan) else { return };
         peers.elections.retain(|_, at| *at != chan);
         peers.held.remove(&chan);
-        if link.link == Link::Quorum {
+        if link.link != Link::Election {
             self.on_quorum_link_down(chan);
         }
     }
@@ -240,27 +243,17 @@ impl Server {
         match (link.link, link.sid) {
             (Link::Election, Some(sid)) => self.on_election_frames(sid, bytes),
             (Link::Election, None) => {}
-            (Link::Quorum, _) => self.on_quorum_bytes(chan, bytes),
+            (Link::Quorum | Link::ObserverMaster, _) => self.on_quorum_bytes(chan, bytes),
         }
     }
 
     /// Whoever sends something lives.
     fn hear_from(&mut self, chan: ChanId) {
         let now = self.now.mono;
-        match &mut self.role {
-            Role::Leading(leader) => {
-                if let Some(handler) = leader.learners.get_mut(&chan) {
-                    handler.heard_at = now;
-                }
-            }
-            Role::Following(learner) | Role::Observing(learner) if learner.is_on(chan) => {
-                learner.heard_at = now;
-            }
-            Role::Alone
-            | Role::Resting
-            | Role::Looking(_)
-            | Role::Following(_)
-            | Role::Observing(_) => {}
+        if let Some(handler) = self.handler_mut(chan) {
+            handler.heard_at = now;
+        } else if let Some(learner) = self.learner_mut().filter(|learner| learner.is_on(chan)) {
+            learner.heard_at = now;
         }
     }
 
@@ -368,12 +361,18 @@ impl Server {
     }
 
     /// Has a learner left so much unread that it is not listened to until it reads? Each of its packets may ask for an
-    /// answer. What it is fed stays below that. Only leaders wait so: two servers that wait for each other wait for ever.
+    /// answer. What it is fed stays below that. Nobody waits so for the server it learns from: two servers that wait for each
+    /// other wait for ever.
     fn reads_too_little(&self, chan: ChanId) -> bool {
         let Some(link) = self.peers.as_ref().and_then(|peers| peers.links.get(&chan)) else {
             return false;
         };
-        matches!(self.role, Role::Leading(_)) && link.unsent() > self.fed_at_most()
+        let feeds = match &self.role {
+            Role::Leading(_) => true,
+            Role::Following(learner) => !learner.is_on(chan),
+            Role::Alone | Role::Resting | Role::Looking(_) | Role::Observing(_) => false,
+        };
+        feeds && link.unsent() > self.fed_at_most()
     }
 
     /// Bytes that may wait on a link where everything that can wait does.
@@ -387,12 +386,20 @@ impl Server {
             Role::Following(learner) | Role::Observing(learner) if learner.is_on(chan) => {
                 self.on_leader_packet(packet)
             }
+            Role::Following(_) if self.is_for_observers(chan) => {
+                self.on_observer_packet(chan, packet)
+            }
             // Whoever elected us may come before we know that we are elected.
             Role::Resting | Role::Looking(_) => Ok(Done::NotYet),
             Role::Alone | Role::Following(_) | Role::Observing(_) => {
                 Err(PeerFault("this server does not lead".into()))
             }
         }
+    }
+
+    fn is_for_observers(&self, chan: ChanId) -> bool {
+        let link = self.peers.as_ref().and_then(|peers| peers.link(chan));
+        link.is_some_and(|link| link.link == Link::ObserverMaster)
     }
 
     /// What could not be done before may be possible now.
@@ -417,7 +424,7 @@ impl Server {
         let looking = matches!(self.role, Role::Resting | Role::Looking(_));
         let silent = |(chan, link): (&ChanId, &PeerLink)| {
             let old = self.now.mono.since(link.since) > GREETING_MS * 1000;
-            (link.link == Link::Quorum && link.sid.is_none() && old && !looking).then_some(*chan)
+            (link.link != Link::Election && link.sid.is_none() && old && !looking).then_some(*chan)
         };
         let silent: Vec<ChanId> = peers.links.iter().filter_map(silent).collect();
         for chan in silent {
@@ -429,7 +436,11 @@ impl Server {
     pub(super) fn drop_quorum_links(&mut self, keep_unknown: bool) {
         let Some(peers) = &self.peers else { return };
         let theirs = |(chan, link): (&ChanId, &PeerLink)| {
-            let of_role = link.link == Link::Quorum && !(keep_unknown && link.sid.is_none());
+            let of_role = match link.link {
+                Link::Election => false,
+                Link::Quorum => !(keep_unknown && link.sid.is_none()),
+                Link::ObserverMaster => true,
+            };
             of_role.then_some(*chan)
         };
         let all: Vec<ChanId> = peers.links.iter().filter_map(theirs).collect();

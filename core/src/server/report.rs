@@ -77,7 +77,7 @@ impl Server {
         let leader = self.leader()?;
         let mut status =
             LeaderStatus { pending: self.proposals.len() as u64, ..Default::default() };
-        for handler in leader.learners.values() {
+        for handler in leader.learners.by_chan.values() {
             status.learners += 1;
             let level = handler.stage == HandlerStage::Serving;
             status.synced_observers += u64::from(level && handler.observer);

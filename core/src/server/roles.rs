@@ -7,6 +7,7 @@ use super::peers::Peers;
 use crate::effect::{DropReason, Effect, Milestone, Timer};
 use crate::election::{Elected, Looking, Outcome, Vote};
 use crate::ids::{ConnId, Epoch, Sid};
+use crate::input::Link;
 use crate::wire::{Notification, PeerState};
 
 /// What a server does in its ensemble.
@@ -175,7 +176,7 @@ impl Server {
             match linked {
                 true => self.notify(sid, &notification),
                 false => {
-                    let link = crate::input::Link::Election;
+                    let link = Link::Election;
                     self.effects.push(Effect::Connect { sid, link });
                 }
             }
@@ -288,7 +289,11 @@ impl Server {
             self.change_role(Role::Leading(Box::new(leader)));
             self.start_leading();
         } else {
-            let learner = Box::new(Learner::new(leader, observes, self.now.mono));
+            let via = match observes {
+                true => self.choose_master(leader),
+                false => (leader, Link::Quorum),
+            };
+            let learner = Box::new(Learner::new(leader, observes, via, self.now.mono));
             self.change_role(match observes {
                 true => Role::Observing(learner),
                 false => Role::Following(learner),

@@ -222,6 +222,7 @@ impl Server {
         self.zxid_applied = recovered.zxid;
         self.zxid_proposed = recovered.zxid;
         self.history = recovered.history;
+        self.set_history_budget();
         self.outstanding = Outstanding::new(self.tree.digest());
         self.figures.digest_mismatches = recovered.digest_mismatches;
         for file in recovered.remove {

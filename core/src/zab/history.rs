@@ -4,7 +4,7 @@ use crate::ids::Zxid;
 use std::collections::VecDeque;
 
 /// Recent txns. Every entry follows the one before; the last is the last one logged.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct History {
     entries: VecDeque<Entry>,
     /// The zxid before the first entry: whoever has it can be brought level from here.
@@ -16,6 +16,8 @@ pub(crate) struct History {
     /// A block that is no longer needed, to be filled again.
     spare: Option<Vec<u8>>,
     bytes: usize,
+    /// Bytes kept, beyond the txns that are kept whatever their size.
+    budget: usize,
 }
 
 /// A txn, and where its payload stands.
@@ -29,15 +31,34 @@ struct Entry {
 
 /// Txns kept whatever their size, as Java's `commitLogCount`.
 const KEPT_MIN: usize = 500;
-/// Bytes kept beyond those.
+/// Bytes kept beyond those, unless something else is asked for.
 const KEPT_BYTES: usize = 16 << 20;
 /// Bytes of a block, unless a single txn needs more.
 const BLOCK: usize = 64 << 10;
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            base: Zxid::ZERO,
+            blocks: VecDeque::new(),
+            first_block: 0,
+            spare: None,
+            bytes: 0,
+            budget: KEPT_BYTES,
+        }
+    }
+}
 
 impl History {
     /// Nothing is known of what came before `base`, which is included.
     pub(crate) fn starting_after(base: Zxid) -> Self {
         Self { base, ..Self::default() }
+    }
+
+    /// Keeps that many bytes from now on.
+    pub(crate) fn set_budget(&mut self, bytes: u64) {
+        self.budget = usize::try_from(bytes).unwrap_or(usize::MAX);
     }
 
     /// The zxid before the first entry.
@@ -56,7 +77,7 @@ impl History {
         self.bytes += payload.len();
         let (block, start) = self.store(payload);
         self.entries.push_back(Entry { zxid, block, start, len: payload.len() as u32 });
-        while self.entries.len() > KEPT_MIN && self.bytes > KEPT_BYTES {
+        while self.entries.len() > KEPT_MIN && self.bytes > self.budget {
             let Some(entry) = self.entries.pop_front_if(|entry| entry.zxid <= committed) else {
                 return;
             };
@@ -136,6 +157,19 @@ mod tests {
         assert_eq!(history.base(), Zxid(300));
         assert_eq!(history.last(), Zxid(1200));
         assert_eq!(history.after(Zxid(1198)).count(), 2);
+    }
+
+    #[test]
+    fn the_budget_can_be_chosen() {
+        let mut history = History::starting_after(Zxid(10));
+        history.set_budget(3000);
+        for n in 11..=1510 {
+            history.push(Zxid(n), &[0; 5], Zxid(n));
+        }
+        assert_eq!(history.entries.len(), 600);
+        history.set_budget(0);
+        history.push(Zxid(1511), &[0; 5], Zxid(1511));
+        assert_eq!(history.entries.len(), KEPT_MIN);
     }
 
     #[test]

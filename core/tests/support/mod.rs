@@ -21,6 +21,9 @@ pub(crate) struct Bench {
     /// Slices of a snapshot are answered one by one, by [`Bench::write_slice`].
     pub(crate) slow_snapshot: bool,
     slice: Option<u64>,
+    /// The log's fsyncs are answered by [`Bench::sync_log`].
+    pub(crate) slow_log: bool,
+    unsynced: Vec<(u32, u64)>,
     snapshot: Vec<u8>,
     replies: Vec<u8>,
     pub(crate) milestones: Vec<Milestone>,
@@ -59,6 +62,8 @@ impl Bench {
             unreadable: unreadable.iter().map(|name| (*name).to_owned()).collect(),
             slow_snapshot: false,
             slice: None,
+            slow_log: false,
+            unsynced: Vec::new(),
             files,
             snapshot: Vec::new(),
             replies: Vec::new(),
@@ -96,6 +101,9 @@ impl Bench {
                         let (at, bytes) = (at as usize, turn.bytes(bytes));
                         let into = self.files.get_mut(&name(file)).expect("room was reserved");
                         into[at..at + bytes.len()].copy_from_slice(bytes);
+                    }
+                    Effect::Fsync { branch, upto, .. } if self.slow_log => {
+                        self.unsynced.push((branch, upto));
                     }
                     Effect::Fsync { branch, upto, .. } => facts.push(Box::new(move |s| {
                         s.input(now, &Input::Durable { branch, upto });
@@ -184,6 +192,14 @@ impl Bench {
         self.server.input(self.now, &Input::SnapWritten { upto });
         self.run();
         true
+    }
+
+    /// Answers the log's fsyncs that were not.
+    pub(crate) fn sync_log(&mut self) {
+        for (branch, upto) in std::mem::take(&mut self.unsynced) {
+            self.server.input(self.now, &Input::Durable { branch, upto });
+        }
+        self.run();
     }
 
     pub(crate) fn command(&mut self, command: Command) {

@@ -28,7 +28,7 @@ impl Intake {
     /// Hands over what is whole; false when what follows makes no sense.
     pub(super) fn bytes(&mut self, links: &Links, bytes: &[u8]) -> bool {
         let chan = self.chan;
-        if self.link == Link::Quorum {
+        if self.link != Link::Election {
             (links.sink)(&Input::PeerFrames { chan, bytes });
             return true;
         }

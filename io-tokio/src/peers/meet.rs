@@ -1,6 +1,7 @@
 //! How two servers get a link: the one with the larger sid opens it (quorum protocol §3.2).
 
-use super::{Attempt, Hello, Links, key, port_name};
+use super::{Attempt, Hello, Links, port_name};
+use crate::settings::PeerSettings;
 use crate::sockets;
 use futures::future::{FutureExt, LocalBoxFuture, select_ok};
 use std::cmp::Ordering;
@@ -13,13 +14,18 @@ use tokio::time::{Duration, sleep, timeout};
 use zoetrope_core::wire::{decode_hello, encode_hello};
 use zoetrope_core::{HostPort, Input, Link, PeerAddress, Sid};
 
-/// Where a server is reached for this kind of link.
-pub(super) fn place(address: &PeerAddress, link: Link) -> HostPort {
+/// Where a server is reached for this kind of link, if it is.
+pub(super) fn place(
+    address: &PeerAddress,
+    link: Link,
+    settings: &PeerSettings,
+) -> Option<HostPort> {
     let port = match link {
         Link::Election => address.election_port,
         Link::Quorum => address.quorum_port,
+        Link::ObserverMaster => settings.observer_master_port?,
     };
-    HostPort { host: address.host.clone(), port }
+    Some(HostPort { host: address.host.clone(), port })
 }
 
 /// Connections from one address that may be silent at once. Whoever opens more hurts only those at
@@ -136,10 +142,10 @@ impl Links {
     /// The core wants a link.
     pub(super) fn connect(self: &Rc<Self>, sid: Sid, link: Link) {
         let mut state = self.state.borrow_mut();
-        if state.known.contains_key(&key(sid, link)) {
+        if state.known.contains_key(&(sid, link)) {
             return;
         }
-        if let Some(attempt) = state.attempts.get_mut(&key(sid, link)) {
+        if let Some(attempt) = state.attempts.get_mut(&(sid, link)) {
             attempt.asked = true;
             return;
         }
@@ -151,13 +157,13 @@ impl Links {
         let mut state = self.state.borrow_mut();
         state.last_attempt += 1;
         let number = state.last_attempt;
-        state.attempts.insert(key(sid, link), Attempt { number, asked, poked: None });
+        state.attempts.insert((sid, link), Attempt { number, asked, poked: None });
         spawn_local(attempt(self.clone(), (sid, link), number, at));
     }
 
     /// Nobody tries any more.
     pub(super) fn give_up(&self, sid: Sid, link: Link) {
-        let attempt = self.state.borrow_mut().attempts.remove(&key(sid, link));
+        let attempt = self.state.borrow_mut().attempts.remove(&(sid, link));
         if attempt.is_some_and(|attempt| attempt.asked) {
             (self.sink)(&Input::Unreachable { sid, link });
         }
@@ -165,19 +171,19 @@ impl Links {
 
     fn is_current(&self, sid: Sid, link: Link, number: u64) -> bool {
         let state = self.state.borrow();
-        state.attempts.get(&key(sid, link)).is_some_and(|attempt| attempt.number == number)
+        state.attempts.get(&(sid, link)).is_some_and(|attempt| attempt.number == number)
     }
 
     /// Where the other server wants to be called, if it has said so since the attempt began.
     fn poked(&self, sid: Sid, link: Link) -> Option<Vec<HostPort>> {
         let mut state = self.state.borrow_mut();
-        state.attempts.get_mut(&key(sid, link))?.poked.take()
+        state.attempts.get_mut(&(sid, link))?.poked.take()
     }
 
     fn configured(&self, sid: Sid, link: Link) -> Vec<HostPort> {
         let member = self.settings.ensemble.members.get(&sid);
         let addresses = member.into_iter().flat_map(|member| &member.addresses);
-        addresses.map(|address| place(address, link)).collect()
+        addresses.filter_map(|address| place(address, link, &self.settings)).collect()
     }
 
     async fn open(
@@ -192,7 +198,7 @@ impl Links {
             return Err("that is this server".to_owned());
         }
         let mut stream = dial(places, self.settings.tcp_keepalive).await?;
-        if link == Link::Quorum {
+        if link != Link::Election {
             return Ok(Outcome::Linked(stream));
         }
         let own = self.configured(mine, link);
@@ -261,14 +267,14 @@ impl Links {
     fn call_back(self: &Rc<Self>, sid: Sid, addresses: Vec<HostPort>) {
         let link = Link::Election;
         // It would not ask if it had a link, so ours is dead.
-        self.replace(key(sid, link));
+        self.replace((sid, link));
         let usable: Vec<HostPort> = addresses.into_iter().filter(is_usable).collect();
         let at = match usable.is_empty() {
             true => self.configured(sid, link),
             false => usable,
         };
         let mut state = self.state.borrow_mut();
-        match state.attempts.get_mut(&key(sid, link)) {
+        match state.attempts.get_mut(&(sid, link)) {
             Some(attempt) => attempt.poked = Some(at),
             None => {
                 drop(state);

@@ -48,8 +48,7 @@ impl Peers {
             complaints: RefCell::default(),
             scratch: RefCell::new(vec![0; READ_AT_ONCE]),
         });
-        let port = |(quorum, address)| {
-            let link = if quorum { Link::Quorum } else { Link::Election };
+        let port = |(link, address)| {
             let (links, sender) = (links.clone(), sender.clone());
             spawn_local(async move {
                 let _ = sender.send(ports::serve_port(links, link, address).await);
@@ -127,17 +126,14 @@ struct State {
     over: bool,
 }
 
-/// Which server, and whether it is the quorum link.
-type Key = (Sid, bool);
-
-fn key(sid: Sid, link: Link) -> Key {
-    (sid, link == Link::Quorum)
-}
+/// Which server, and what the link is for.
+type Key = (Sid, Link);
 
 fn port_name(link: Link) -> &'static str {
     match link {
         Link::Election => "election",
         Link::Quorum => "quorum",
+        Link::ObserverMaster => "observer master",
     }
 }
 
@@ -176,18 +172,23 @@ impl Links {
         }
     }
 
-    /// Where this server listens, and whether for quorum links.
-    fn own_ports(&self) -> BTreeSet<(bool, HostPort)> {
+    /// Where this server listens, and for what. Followers accept observers; who will follow is not known before.
+    fn own_ports(&self) -> BTreeSet<(Link, HostPort)> {
         let PeerSettings { sid, ensemble, listen_on_all, .. } = &self.settings;
         let mut ports = BTreeSet::new();
         let Some(me) = ensemble.members.get(sid) else { return ports };
         for address in &me.addresses {
-            for link in [Link::Election, Link::Quorum] {
-                let mut place = meet::place(address, link);
+            for link in [Link::Election, Link::Quorum, Link::ObserverMaster] {
+                let place = meet::place(address, link, &self.settings);
+                let Some(mut place) =
+                    place.filter(|_| link != Link::ObserverMaster || !me.observer)
+                else {
+                    continue;
+                };
                 if *listen_on_all {
                     place.host.clear();
                 }
-                ports.insert((link == Link::Quorum, place));
+                ports.insert((link, place));
             }
         }
         ports
@@ -195,7 +196,7 @@ impl Links {
 
     fn accepted(self: &Rc<Self>, link: Link, stream: TcpStream, from: SocketAddr) {
         match link {
-            Link::Quorum => self.install(None, link, stream, &[]),
+            Link::Quorum | Link::ObserverMaster => self.install(None, link, stream, &[]),
             Link::Election => {
                 spawn_local(meet::receive(self.clone(), stream, from));
             }
@@ -215,7 +216,7 @@ impl Links {
             return;
         };
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        let key = sid.map(|sid| key(sid, link));
+        let key = sid.map(|sid| (sid, link));
         if let Some(key) = key {
             self.replace(key);
         }

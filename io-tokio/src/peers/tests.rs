@@ -133,6 +133,7 @@ fn settings(sid: i64, ensemble: &Ensemble) -> PeerSettings {
     PeerSettings {
         sid: Sid(sid),
         ensemble: ensemble.clone(),
+        observer_master_port: None,
         listen_on_all: false,
         connect_timeout_ms: 1500,
         handshake_timeout_ms: 1000,
@@ -145,8 +146,13 @@ fn address(ensemble: &Ensemble, sid: i64) -> &PeerAddress {
     &ensemble.members[&Sid(sid)].addresses[0]
 }
 
+fn place(address: &PeerAddress, link: Link) -> HostPort {
+    let settings = settings(1, &Ensemble::default());
+    meet::place(address, link, &settings).expect("it has such a port")
+}
+
 fn votes(ensemble: &Ensemble, sid: i64) -> HostPort {
-    meet::place(address(ensemble, sid), Link::Election)
+    place(address(ensemble, sid), Link::Election)
 }
 
 /// Connects by hand, as often as it takes for the port to be open.
@@ -390,7 +396,7 @@ async fn election_messages_are_cut_whole_and_quorum_bytes_are_not() {
         one.up(0).await;
         votes.write_all(&[FRAME, FRAME, &FRAME[..3]].concat()).await.unwrap();
         one.hears(Told::Bytes(1, [FRAME, FRAME].concat())).await;
-        let quorum = meet::place(address(&ensemble, 1), Link::Quorum);
+        let quorum = place(address(&ensemble, 1), Link::Quorum);
         let mut learner = call(&quorum).await;
         assert_eq!(one.up(1).await, (None, 2, Link::Quorum));
         learner.write_all(&FRAME[..3]).await.unwrap();
@@ -558,7 +564,7 @@ async fn a_quorum_link_goes_to_the_first_address_that_answers() {
         let dead = PeerAddress { quorum_port: free_port(), ..good.clone() };
         let nameless = PeerAddress { host: "no-such-host.invalid".to_owned(), ..good.clone() };
         member.addresses = vec![nameless, dead, good.clone()];
-        call(&meet::place(&good, Link::Quorum)).await;
+        call(&place(&good, Link::Quorum)).await;
         let one = Host::start(1, &ensemble);
         one.connect(2, Link::Quorum);
         assert_eq!(one.up(0).await, (Some(2), 1, Link::Quorum));
@@ -588,7 +594,7 @@ async fn a_slow_reader_holds_up_nobody_and_gets_every_byte_in_order() {
     here(async {
         let ensemble = ensemble(&[1, 2]);
         let one = Host::start(1, &ensemble);
-        let quorum = meet::place(address(&ensemble, 1), Link::Quorum);
+        let quorum = place(address(&ensemble, 1), Link::Quorum);
         let mut slow = slow_learner(&quorum).await;
         let slow_chan = one.up(1).await.1;
         let mut quick = call(&quorum).await;
@@ -618,7 +624,7 @@ async fn disconnect_sends_what_was_given_and_reports_nothing() {
     here(async {
         let ensemble = ensemble(&[1, 2]);
         let one = Host::start(1, &ensemble);
-        let quorum = meet::place(address(&ensemble, 1), Link::Quorum);
+        let quorum = place(address(&ensemble, 1), Link::Quorum);
         let mut slow = slow_learner(&quorum).await;
         let chan = one.up(1).await.1;
         // Unread bytes here must not destroy those on their way there.
@@ -656,7 +662,7 @@ async fn a_quick_reader_sees_the_end_at_once() {
     here(async {
         let ensemble = ensemble(&[1, 2]);
         let one = Host::start(1, &ensemble);
-        let quick = call(&meet::place(address(&ensemble, 1), Link::Quorum)).await;
+        let quick = call(&place(address(&ensemble, 1), Link::Quorum)).await;
         let chan = one.up(0).await.1;
         one.send(chan, b"the end");
         one.disconnect(chan);
@@ -794,6 +800,38 @@ async fn a_name_that_is_not_here_means_all_addresses() {
             let open = timeout(Duration::from_secs(5), call(&local)).await;
             open.unwrap_or_else(|_| panic!("{host} {on_all}"));
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn observers_find_voters_at_a_port_of_their_own() {
+    here(async {
+        let mut ensemble = ensemble(&[1, 2]);
+        ensemble.members.get_mut(&Sid(2)).unwrap().observer = true;
+        let port = free_port();
+        let with_masters =
+            |sid| PeerSettings { observer_master_port: Some(port), ..settings(sid, &ensemble) };
+        // An observer accepts none, or the voter could not have the port at the same address.
+        let two = Host::with(with_masters(2));
+        two.connect(1, Link::ObserverMaster);
+        two.hears(Told::Unreachable(1, Link::ObserverMaster)).await;
+        let one = Host::with(with_masters(1));
+        let chan = loop {
+            two.connect(1, Link::ObserverMaster);
+            if let Ok((_, chan, _)) = timeout(Duration::from_millis(100), two.up(0)).await {
+                break chan;
+            }
+        };
+        assert_eq!(two.up(0).await, (Some(1), chan, Link::ObserverMaster));
+        let (sid, at_one, link) = one.up(0).await;
+        assert_eq!((sid, link), (None, Link::ObserverMaster), "who it is, it has to say itself");
+        two.send(chan, &FRAME[..3]);
+        one.hears(Told::Bytes(at_one, FRAME[..3].to_vec())).await;
+        // The link to the leader is another one.
+        two.connect(1, Link::Quorum);
+        assert_eq!(two.up(1).await.2, Link::Quorum);
+        assert_eq!(one.up(1).await.2, Link::Quorum);
     })
     .await;
 }

@@ -304,7 +304,21 @@ pub(super) const ENSEMBLE: &[Key] = &[
             Ok(())
         },
     ),
-    Key::later(Direct, "observerMasterPort", "0", "following a follower"),
+    Key::honoured(
+        Direct,
+        "observerMasterPort",
+        "0",
+        "Port at which followers accept observers, and on which observers look for a follower at the voters' addresses; \
+         it should be the same on all servers. 0: observers go to the leader",
+        |draft, given| {
+            let port = given.integer()?;
+            let valid = u16::try_from(port.max(0));
+            let port = valid.map_err(|_| Fault::Error(format!("{port} is no port")))?;
+            draft.quorum.observer_master_port = (port > 0).then_some(port);
+            draft.settings.core.observer_masters = port > 0;
+            Ok(())
+        },
+    ),
     Key::later(Direct, "syncEnabled", "true", "an observer without a log"),
     protection("sslQuorum"),
     Key::later(Direct, "portUnification", "false", QUORUM_TLS),

@@ -301,7 +301,17 @@ pub(super) const BETWEEN_SERVERS: &[Key] = &[
     Key::later(Property, "observer.reconnectDelayMs", "0", INTERVALS),
     Key::later(Property, "observer.election.DelayMs", "200", INTERVALS),
     Key::later(Property, "observer.syncEnabled", "true", "an observer without a log"),
-    Key::later(Property, "observerMaster.sizeLimit", "33554432", "following a follower"),
+    Key::honoured(
+        Property,
+        "observerMaster.sizeLimit",
+        "33554432",
+        "With observerMasterPort, bytes of recent txns kept in memory for those that come back; the last 500 are kept in \
+         any case. Whoever lacks more gets it from the log, or the tree",
+        |draft, given| {
+            draft.settings.core.observer_history = u64::from(given.natural()?);
+            Ok(())
+        },
+    ),
     Key::nothing(Property, "learner.asyncSending", "false", NEVER_WAITS),
     Key::nothing(Property, "learner.closeSocketAsync", "false", NEVER_WAITS),
     Key::nothing(Property, "leader.closeSocketAsync", "false", NEVER_WAITS),

@@ -185,7 +185,7 @@ impl Protocol {
     // Links.
 
     pub(crate) fn peer_up(&mut self, at: At, peer: Peer) {
-        if peer.link == Link::Quorum {
+        if peer.link != Link::Election {
             self.chans.insert((at.sid, peer.chan), Chan::new(peer));
         }
     }
@@ -241,6 +241,9 @@ impl Protocol {
             };
         }
         end.on_leader(packet, &self.history)?;
+        if end.peer.link == Link::ObserverMaster {
+            return self.hands_on(sid, chan, packet);
+        }
         let (reign, uptodate) = (end.epoch, end.uptodate);
         match packet.kind {
             DIFF | TRUNC | SNAP => self.brings_level(sid, chan),
@@ -275,7 +278,7 @@ impl Protocol {
             }
             end.on_learner(&packet)?;
             let (Some(epoch), other) = (end.epoch, end.peer.other) else { continue };
-            if packet.kind == ACK {
+            if packet.kind == ACK && end.peer.link == Link::Quorum {
                 let reign = self.reigns.entry(epoch).or_default();
                 if names_no_txn(packet.zxid) {
                     reign.newleader.insert(other);
@@ -286,6 +289,37 @@ impl Protocol {
             }
         }
         Ok(())
+    }
+
+    /// A follower tells its observers nothing but what is committed, and what it would still hold without power.
+    fn hands_on(&mut self, sid: Sid, chan: ChanId, packet: &Packet) -> Verdict {
+        let zxid = packet.zxid;
+        if matches!(packet.kind, DIFF | TRUNC | SNAP) {
+            self.brings_level(sid, chan)?;
+        }
+        if matches!(packet.kind, TRUNC | SNAP) {
+            // What an observer has from a server that was faster may be committed, though this one does not know it yet.
+            let last = self.chans.get(&(sid, chan)).map_or(0, |end| self.history.txn(end.learner));
+            let lost = self.history.is_committed(last) && last > zxid;
+            named("O4", !lost, || format!("{sid} takes {last:#x} from an observer: {zxid:#x}"))?;
+        }
+        match packet.kind {
+            LEADERINFO | NEWLEADER => {
+                let on_disk = self.known(sid).performed.epochs;
+                named("O1", on_disk.is_some_and(|(_, current)| current == epoch(zxid)), || {
+                    format!("{sid} speaks of epoch {zxid:#x}, on its disk are {on_disk:?}")
+                })
+            }
+            TRUNC | SNAP | COMMIT | COMMIT_AND_ACTIVATE | INFORM | INFORM_AND_ACTIVATE => {
+                let txn = self.history.txn(zxid);
+                named("O2", txn == 0 || self.history.is_committed(txn), || {
+                    format!("{sid} hands {zxid:#x} on, which nobody has committed")
+                })?;
+                let held = txn == 0 || self.known(sid).performed.holds(txn);
+                named("O3", held, || format!("{sid} hands {zxid:#x} on, not on its own disk"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Observers are turned away while too many learners are being brought level.
