@@ -1,7 +1,7 @@
 //! What an operator may want to know of a server: values only, taken by [`Server::status`](crate::Server::status) and its
 //! neighbours. Formats nothing.
 
-use crate::ids::{ConnId, Epoch, SessionId, Xid, Zxid};
+use crate::ids::{ConnId, Epoch, SessionId, Sid, Xid, Zxid};
 use crate::time::Instant;
 use std::net::IpAddr;
 
@@ -133,6 +133,10 @@ pub struct Status {
     pub phase: Phase,
     /// What a leader has to show.
     pub leader: Option<LeaderStatus>,
+    /// Observers of this follower that serve, where followers may have some.
+    pub synced_observers: Option<u64>,
+    /// Whom this observer follows.
+    pub observer_master: Option<Sid>,
     /// The epoch whose history it holds.
     pub epoch: Epoch,
     /// zxid of the last txn applied.

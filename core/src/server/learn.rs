@@ -131,6 +131,11 @@ impl Learner {
         matches!(self.stage, LearnerStage::Serving)
     }
 
+    /// From whom it learns.
+    pub(super) fn master(&self) -> Sid {
+        self.via.0
+    }
+
     /// What its leader had committed when this learner began to serve.
     pub(super) fn committed_at_first(&self) -> Zxid {
         self.tentative

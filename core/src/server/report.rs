@@ -2,9 +2,9 @@
 
 use super::Server;
 use super::clients::ConnState;
-use super::handler::HandlerStage;
+use super::handler::{HandlerStage, LearnerHandler};
 use super::roles::Role;
-use crate::ids::{ConnId, SessionId, Zxid};
+use crate::ids::{ConnId, SessionId, Sid, Zxid};
 use crate::status::{ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary};
 use crate::time::Instant;
 use std::net::IpAddr;
@@ -87,6 +87,19 @@ impl Server {
         Some(status)
     }
 
+    fn synced_observers(&self) -> Option<u64> {
+        let learners = self.learners().filter(|_| self.admits_observers())?;
+        let level = |handler: &&LearnerHandler| handler.stage == HandlerStage::Serving;
+        Some(learners.by_chan.values().filter(level).count() as u64)
+    }
+
+    fn observer_master(&self) -> Option<Sid> {
+        match &self.role {
+            Role::Observing(learner) if self.served => Some(learner.master()),
+            _ => None,
+        }
+    }
+
     /// The server at a glance.
     pub fn status(&self) -> Status {
         let figures = &self.figures;
@@ -95,6 +108,8 @@ impl Server {
         Status {
             phase: self.phase(),
             leader: self.leader_status(),
+            synced_observers: self.synced_observers(),
+            observer_master: self.observer_master(),
             epoch: self.epochs.current,
             zxid_applied: self.zxid_applied,
             zxid_proposed: self.zxid_proposed,

@@ -29,6 +29,12 @@ pub(super) fn mntr(
         page.line("pending_syncs", 0);
         page.line("proposals_pending", leader.pending);
     }
+    if let Some(observers) = status.synced_observers {
+        page.line("synced_observers", observers);
+    }
+    if let Some(master) = status.observer_master {
+        page.line("observer_master_id", master);
+    }
     gauges(&mut page, status, view, traffic);
     counters(&mut page, status, view);
     summaries(&mut page, status, view, startup);
