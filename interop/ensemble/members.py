@@ -29,7 +29,7 @@ class Member:
         self.client, self.quorum, self.election = base, base + 1, base + 2
         nets = ensemble.nets
         self.host = nets.client_host(sid) if nets else "127.0.0.1"
-        self.peer_host = nets.peer_host(sid) if nets else "127.0.0.1"
+        self.peer_host = nets.peer_host(sid) if nets else ensemble.peer_hosts % sid
         self.process = None
         os.makedirs(os.path.join(self.dir, "data"), exist_ok=True)
 
@@ -118,9 +118,11 @@ class Member:
 
 class Ensemble:
     def __init__(self, directory, kinds, observers=0, port=23100, tick=500, cfg=(), heap="512m", props=(), init=20,
-                 nets=None):
+                 nets=None, peer_hosts="127.0.0.1"):
         self.dir, self.port, self.tick, self.cfg, self.heap = os.path.abspath(directory), port, tick, list(cfg), heap
         self.props, self.init, self.nets = list(props), init, nets
+        # With a %d in it, each member has an address of its own for the others.
+        self.peer_hosts = peer_hosts if "%d" in peer_hosts else peer_hosts + "%.0s"
         os.makedirs(self.dir, exist_ok=True)
         self.members = []
         for n, kind in enumerate(kinds):
