@@ -157,6 +157,11 @@ impl View {
         self.snapshots.last().copied().unwrap_or(0)
     }
 
+    /// The label of every snapshot.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = i64> {
+        self.snapshots.iter().copied()
+    }
+
     /// Is this txn in the durable log, or covered by a durable snapshot?
     pub(crate) fn holds(&self, zxid: i64) -> bool {
         zxid <= self.snapshot()

@@ -30,6 +30,8 @@ struct Known {
 /// What the leader of an epoch has heard.
 #[derive(Clone, Default, Debug)]
 struct Reign {
+    /// Who has promised the epoch, and was not bound to do so already.
+    promised: BTreeSet<Sid>,
     newleader: BTreeSet<Sid>,
     /// Highest acknowledged proposal of each.
     acks: BTreeMap<Sid, i64>,
@@ -56,6 +58,27 @@ pub(crate) struct Protocol {
 
 fn named(name: &str, holds: bool, story: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(format!("{name}: {}", story())) }
+}
+
+/// A majority of the voters, or of the groups that have weight: more than half of the weight in each (quorum protocol
+/// §2.2). Counted here once more: the servers' own idea of a quorum is among what is judged.
+fn is_quorum(ensemble: &Ensemble, has: impl Fn(Sid) -> bool) -> bool {
+    let votes = |sid: &Sid| ensemble.members.get(sid).is_some_and(|member| !member.observer);
+    let majority = |yes: i64, all: i64| 2 * yes > all;
+    if ensemble.groups.is_empty() {
+        let voters: Vec<Sid> = ensemble.members.keys().copied().filter(votes).collect();
+        let yes = voters.iter().filter(|sid| has(**sid)).count();
+        return majority(yes as i64, voters.len() as i64);
+    }
+    let weight = |sid: &Sid| ensemble.weights.get(sid).copied().unwrap_or(1);
+    let (mut won, mut counted) = (0, 0);
+    for group in ensemble.groups.values() {
+        let all: i64 = group.iter().filter(|sid| votes(sid)).map(weight).sum();
+        let yes: i64 = group.iter().filter(|sid| votes(sid) && has(**sid)).map(weight).sum();
+        counted += i64::from(all > 0);
+        won += i64::from(majority(yes, all));
+    }
+    majority(won, counted)
 }
 
 impl Protocol {
@@ -249,6 +272,7 @@ impl Protocol {
             DIFF | TRUNC | SNAP => self.brings_level(sid, chan),
             LEADERINFO => self.offers_epoch(sid, epoch(packet.zxid)),
             NEWLEADER => {
+                self.may_begin(sid, epoch(packet.zxid))?;
                 let log_end = self.known(sid).submitted.end();
                 self.history.begins(epoch(packet.zxid), log_end);
                 self.history.leads(sid, epoch(packet.zxid))
@@ -278,7 +302,14 @@ impl Protocol {
             }
             end.on_learner(&packet)?;
             let (Some(epoch), other) = (end.epoch, end.peer.other) else { continue };
-            if packet.kind == ACK && end.peer.link == Link::Quorum {
+            // An observer's master counts nobody.
+            if end.peer.link != Link::Quorum {
+                continue;
+            }
+            if packet.kind == ACKEPOCH && packet.data.as_deref() != Some(&[0xff; 4]) {
+                self.reigns.entry(epoch).or_default().promised.insert(other);
+            }
+            if packet.kind == ACK {
                 let reign = self.reigns.entry(epoch).or_default();
                 if names_no_txn(packet.zxid) {
                     reign.newleader.insert(other);
@@ -354,6 +385,10 @@ impl Protocol {
         named("E3", on_disk.is_some_and(|(accepted, _)| accepted == epoch), || {
             format!("{sid} acknowledges epoch {epoch}, on its disk are {on_disk:?}")
         })?;
+        let end = known.performed.end();
+        named("E9", packet.zxid == end, || {
+            format!("{sid} says that its history ends at {:#x}, its disk at {end:#x}", packet.zxid)
+        })?;
         let counts = packet.data.as_deref() != Some(&[0xff; 4]);
         named("E3", !counts || known.acked_epochs.insert(epoch), || {
             format!("{sid} acknowledges epoch {epoch} twice")
@@ -380,6 +415,12 @@ impl Protocol {
         let alien = tail.iter().find(|z| self::epoch(**z) != epoch && !initial.contains(z));
         named("P9", alien.is_none(), || {
             format!("{sid} acknowledges the leader of {epoch} and keeps {alien:x?}")
+        })?;
+        let foreign = |label: &i64| self::epoch(*label) != epoch && !initial.contains(label);
+        let ghost =
+            known.submitted.snapshots().find(|label| !names_no_txn(*label) && foreign(label));
+        named("P9", ghost.is_none(), || {
+            format!("{sid} acknowledges the leader of {epoch} and keeps snapshot {ghost:x?}")
         })
     }
 
@@ -391,11 +432,21 @@ impl Protocol {
         })
     }
 
+    /// Before a leader brings anybody level, a quorum has promised its epoch.
+    fn may_begin(&mut self, sid: Sid, epoch: u32) -> Verdict {
+        let own = self.known(sid).performed.epochs.is_some_and(|(_, current)| current == epoch);
+        let reign = self.reigns.entry(epoch).or_default();
+        let promised = |who: Sid| if who == sid { own } else { reign.promised.contains(&who) };
+        named("E7", own && is_quorum(&self.ensemble, promised), || {
+            format!("{sid} leads into epoch {epoch}, promised by {:?}", reign.promised)
+        })
+    }
+
     fn establishes(&mut self, sid: Sid, epoch: u32) -> Verdict {
         let own = self.known(sid).performed.epochs.is_some_and(|(_, current)| current == epoch);
         let reign = self.reigns.entry(epoch).or_default();
         let acked = |who: Sid| if who == sid { own } else { reign.newleader.contains(&who) };
-        let enough = own && self.ensemble.has_quorum(acked);
+        let enough = own && is_quorum(&self.ensemble, acked);
         if !reign.established {
             named("E7", enough, || {
                 format!("{sid} leads epoch {epoch} by {:?}, itself: {own}", reign.newleader)
@@ -415,7 +466,7 @@ impl Protocol {
             true => own,
             false => reign.acks.get(&who).is_some_and(|upto| *upto >= zxid),
         };
-        named("E7", self.ensemble.has_quorum(acked), || {
+        named("E7", is_quorum(&self.ensemble, acked), || {
             format!("{sid} commits {zxid:#x} by {:x?}, itself: {own}", reign.acks)
         })
     }
@@ -441,7 +492,11 @@ impl Protocol {
         named("P2", first == digest, || {
             format!("at {txn:#x} {sid} has the tree {digest:x}, and {who} had {first:x}")
         })?;
-        self.commit(txn, &format!("what {sid} has applied"))
+        self.commit(txn, &format!("what {sid} has applied"))?;
+        let durable = txn == 0 || self.known(sid).performed.holds(txn);
+        named("E9", durable, || {
+            format!("{sid} has applied {zxid:#x}, which is {txn:#x} and not on its disk")
+        })
     }
 
     /// A server without a quorum shows only what others have shown to be committed.

@@ -104,9 +104,9 @@ impl Play {
         self.say(LEADER, LEADERINFO, zxid(1, 0), None);
         self.epochs(LEARNER, 1, 0);
         self.say(LEARNER, ACKEPOCH, 0, Some(&[0; 4]));
+        self.epochs(LEADER, 1, 1);
         self.say(LEADER, DIFF, 0, None);
         self.say(LEADER, NEWLEADER, zxid(1, 0), None);
-        self.epochs(LEADER, 1, 1);
         self.epochs(LEARNER, 1, 1);
         self.say(LEARNER, ACK, zxid(1, 0), None);
         self.say(LEADER, UPTODATE, -1, None);
@@ -208,6 +208,7 @@ fn a_leader_acknowledged_before_its_epoch_or_its_history_is_durable_is_found() {
             play.broken = None;
             play.epochs(LEARNER, 1, 1);
         }
+        play.epochs(LEADER, 1, 1);
         play.say(LEADER, NEWLEADER, zxid(1, 0), None);
         play.say(LEARNER, ACK, zxid(1, 0), None);
         play
@@ -222,9 +223,63 @@ fn a_leader_without_a_quorum_or_its_own_epoch_is_found() {
     play.epochs(LEADER, 1, 1);
     play.say(LEADER, LEADERINFO, zxid(1, 0), None);
     play.say(LEADER, DIFF, 0, None);
+    let mut early = play;
+    early.say(LEADER, NEWLEADER, zxid(1, 0), None);
+    breaks(&early, "E7: 1 leads into epoch 1");
+
+    let mut play = Play::new();
+    play.epochs(LEADER, 1, 1);
+    play.say(LEADER, LEADERINFO, zxid(1, 0), None);
+    play.epochs(LEARNER, 1, 0);
+    play.say(LEARNER, ACKEPOCH, 0, Some(&[0; 4]));
+    play.say(LEADER, DIFF, 0, None);
     play.say(LEADER, NEWLEADER, zxid(1, 0), None);
     play.say(LEADER, UPTODATE, -1, None);
-    breaks(&play, "E7");
+    breaks(&play, "E7: 1 leads epoch 1");
+}
+
+#[test]
+fn a_server_that_speaks_of_more_or_less_than_its_disk_holds_is_found() {
+    let says = |zxid: i64| {
+        let mut play = Play::new();
+        play.log(LEARNER, self::zxid(0, 1), true);
+        play.epochs(LEADER, 1, 0);
+        play.say(LEADER, LEADERINFO, self::zxid(1, 0), None);
+        play.epochs(LEARNER, 1, 0);
+        play.say(LEARNER, ACKEPOCH, zxid, Some(&[0; 4]));
+        play
+    };
+    assert_eq!(says(zxid(0, 1)).verdict(), "");
+    breaks(&says(zxid(0, 2)), "E9");
+    breaks(&says(0), "E9");
+
+    let mut play = begun();
+    play.log(LEADER, zxid(1, 1), false);
+    let shown = play.protocol.shows(LEADER, zxid(1, 1), 1);
+    play.keep(shown);
+    breaks(&play, "E9");
+}
+
+#[test]
+fn a_quorum_is_a_majority_of_voters_or_of_groups() {
+    let member = |observer| Member { addresses: Vec::new(), observer, client: None };
+    let mut ensemble = Ensemble::default();
+    ensemble.members.extend((1..=9).map(|sid| (Sid(sid), member(false))));
+    ensemble.members.insert(Sid(10), member(true));
+    let quorum = |e: &Ensemble, has: &[i64]| is_quorum(e, |sid| has.contains(&sid.0));
+    assert!(quorum(&ensemble, &[1, 2, 3, 4, 5]));
+    assert!(!quorum(&ensemble, &[1, 2, 3, 4, 10]));
+    for group in 0..3 {
+        ensemble.groups.insert(group, (1..=3).map(|n| Sid(group * 3 + n)).collect());
+    }
+    assert!(quorum(&ensemble, &[1, 2, 4, 5, 7]));
+    assert!(!quorum(&ensemble, &[1, 2, 3, 4, 7]));
+    ensemble.weights.extend([(Sid(7), 0), (Sid(8), 0), (Sid(9), 0), (Sid(1), 3)]);
+    assert!(
+        quorum(&ensemble, &[1, 4, 5]),
+        "the third group does not count, and 1 outweighs 2 and 3"
+    );
+    assert!(!quorum(&ensemble, &[1, 2, 3, 7, 8, 9]));
 }
 
 #[test]
@@ -308,6 +363,17 @@ fn a_txn_no_leader_has_must_be_gone_when_the_leader_is_acknowledged() {
     play.say(LEARNER, ACK, zxid(2, 0), None);
     // It had acknowledged another leader on this link: as a first acknowledgement it must be found.
     assert_eq!(play.verdict(), "");
+    let end = play.protocol.chans[&(LEARNER, ChanId(1))].clone();
+    let verdict = play.protocol.acks_newleader(LEARNER, &end, zxid(2, 0));
+    play.keep(verdict);
+    breaks(&play, "P9");
+
+    // The same with a snapshot it could load.
+    let mut play = begun();
+    play.propose(zxid(1, 1));
+    play.done(LEARNER, &Op::Finish { name: "snapshot.100000001".into(), zxid: Zxid(zxid(1, 1)) });
+    play.protocol.history.begins(2, 0);
+    play.epochs(LEARNER, 2, 2);
     let end = play.protocol.chans[&(LEARNER, ChanId(1))].clone();
     let verdict = play.protocol.acks_newleader(LEARNER, &end, zxid(2, 0));
     play.keep(verdict);

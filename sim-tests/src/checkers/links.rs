@@ -79,6 +79,9 @@ impl Chan {
                 self.place = Place::Tree(zxid);
                 self.tree = Some(zxid);
             }
+            PROPOSAL if self.newleader && !self.uptodate => {
+                return Err(format!("M3: {zxid:#x} is proposed between NEWLEADER and UPTODATE"));
+            }
             PROPOSAL => {
                 self.follows(zxid, history)?;
                 self.pending.push_back(zxid);
@@ -98,6 +101,10 @@ impl Chan {
             }
             NEWLEADER if self.newleader || self.uptodate => {
                 return Err(format!("M3: a second NEWLEADER, {zxid:#x}"));
+            }
+            // Java 3.8 drops what is not committed by then, and stops at its commit (ZOOKEEPER-4394).
+            NEWLEADER if !self.pending.is_empty() => {
+                return Err(format!("M3: NEWLEADER behind proposals {:x?}", self.pending));
             }
             NEWLEADER => self.newleader = true,
             UPTODATE if !self.newleader => return Err("M3: UPTODATE before NEWLEADER".into()),
@@ -201,6 +208,7 @@ mod tests {
             (PROPOSAL, 2),
             (COMMIT, 2),
             (PROPOSAL, 3),
+            (COMMIT, 3),
             (NEWLEADER, 0),
             (ACK, 0),
             (UPTODATE, 0),
@@ -208,7 +216,6 @@ mod tests {
             (PROPOSAL, 4),
             (ACK, 3),
             (ACK, 4),
-            (COMMIT, 3),
             (COMMIT, 4),
         ];
         assert_eq!(error_of(&all), "");
@@ -226,6 +233,8 @@ mod tests {
             (vec![(DIFF, 3), (PROPOSAL, 2), (PROPOSAL, 3), (COMMIT, 3)], "M1"),
             (vec![(UPTODATE, 0)], "M3"),
             (vec![(NEWLEADER, 0), (NEWLEADER, 0)], "M3"),
+            (vec![(DIFF, 3), (PROPOSAL, 2), (NEWLEADER, 0)], "M3"),
+            (vec![(DIFF, 3), (NEWLEADER, 0), (PROPOSAL, 2)], "M3"),
             (vec![(DIFF, 1), (PROPOSAL, 2), (ACK, 3)], "M4"),
             (vec![(DIFF, 1), (PROPOSAL, 2), (PROPOSAL, 3), (ACK, 3), (ACK, 2)], "M4"),
         ] {
