@@ -46,7 +46,8 @@ pub(crate) struct Client {
     pub(crate) wrote: bool,
     /// A probe, which is a write, was answered since this was last looked at.
     pub(crate) proved: bool,
-    probe: Option<i32>,
+    /// Probes in flight.
+    probes: Vec<i32>,
     secret: usize,
     without: Vec<Operation>,
     /// It can do without writing for a while.
@@ -78,7 +79,7 @@ impl Client {
             heard_at: 0,
             wrote: false,
             proved: false,
-            probe: None,
+            probes: Vec::new(),
             secret: number,
             without,
             willing: false,
@@ -97,6 +98,7 @@ impl Client {
         self.life = Life::Away;
         self.conn = None;
         self.in_flight.clear();
+        self.probes.clear();
         self.inbox.clear();
     }
 
@@ -151,8 +153,10 @@ impl Client {
                 answered += 1;
                 self.wrote |= err == 0;
                 // Refused for what it asks is answered as well: it has its place in the order.
+                let probes = self.probes.len();
+                self.probes.retain(|probe| *probe != xid);
                 self.proved |=
-                    self.probe == Some(xid) && !matches!(err, -1 | -4 | -112 | -118 | -119);
+                    self.probes.len() < probes && !matches!(err, -1 | -4 | -112 | -118 | -119);
                 self.read_only_answers += u64::from(self.read_only);
             }
         }
@@ -215,7 +219,7 @@ impl Client {
     pub(crate) fn probe(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let xid = self.xid();
-        self.probe = Some(xid);
+        self.probes.push(xid);
         let request =
             Request::SetData { path: Some("/".into()), data: Some(b"probe"), version: -1 };
         request.encode(Xid(xid), &mut bytes);

@@ -65,6 +65,10 @@ impl<J: Judge> World<J> {
             }
             Fault::DiskStall(ms) => self.hosts[host].stall_disk_us = ms * 1000,
             Fault::SnapshotStall(ms) => self.hosts[host].stall_snapshot_us = ms * 1000,
+            Fault::SlowDisk { delay, ms } => {
+                self.hosts[host].slow_disk_us = delay * 1000;
+                self.hosts[host].slow_disk_until = self.now + ms * 1000;
+            }
             Fault::FsyncError => self.hosts[host].fail_fsync = true,
             Fault::ReadError => self.hosts[host].fail_read = true,
             Fault::Disconnect => (0..self.clients.len()).for_each(|number| self.leave(number)),

@@ -60,6 +60,8 @@ pub(crate) struct Host {
     pub(crate) room_left: Option<u64>,
     pub(crate) stall_disk_us: u64,
     pub(crate) stall_snapshot_us: u64,
+    pub(crate) slow_disk_us: u64,
+    pub(crate) slow_disk_until: u64,
     pub(crate) fail_fsync: bool,
     /// Its log device has failed, and does nothing more for this process.
     pub(crate) log_failed: bool,
@@ -94,6 +96,8 @@ impl Host {
             room_left: None,
             stall_disk_us: 0,
             stall_snapshot_us: 0,
+            slow_disk_us: 0,
+            slow_disk_until: 0,
             fail_fsync: false,
             log_failed: false,
             fail_read: false,

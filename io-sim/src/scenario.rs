@@ -141,6 +141,8 @@ pub enum Step {
     ExpectAgreement,
     /// Every client must get a write through within that time.
     ExpectService(u64),
+    /// Every client must get a write through within that time, and nothing that is wrong is put right for it.
+    ExpectWrites(u64),
     /// Every client that can do without writing must be answered by a read-only server within that time.
     ExpectReads(u64),
     /// Every client must have a session within that time, be the disk full or not.
@@ -215,6 +217,13 @@ pub enum Fault {
     DiskStall(u64),
     /// The snapshot device alone answers that much later, once.
     SnapshotStall(u64),
+    /// Everything the devices do takes longer for a while.
+    SlowDisk {
+        /// How much longer.
+        delay: u64,
+        /// For how long.
+        ms: u64,
+    },
     /// The next fsync of the log fails; the server halts and is started again.
     FsyncError,
     /// The next file that recovery reads cannot be read the first time (a snapshot: an older one is used).
@@ -431,6 +440,8 @@ mod tests {
             steps = [
               { await-leader = 20000 },
               { expect-reads = 9000 },
+              { expect-writes = 9000 },
+              { fault-at = { at = 2, fault = { slow-disk = { delay = 20, ms = 300 } } } },
               { fault-at = { at = "leader", fault = { isolate = 9000 } } },
               { fault-at = { at = 2, fault = { stall = 300 } } },
               { fault = { partition = { groups = [[1], [2, 3]], ms = 500 } } },

@@ -139,6 +139,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         });
     }
     steps.extend(short_reign(seed, servers));
+    steps.extend(slow_snapshot(seed));
     steps.push(Step::Run(rng.between(1, 8_000)));
     if rng.one_in(3) {
         steps.push(Step::Idle(rng.between(1_000, 60_000)));
@@ -205,6 +206,23 @@ fn short_reign(seed: u64, servers: u32) -> Vec<Step> {
         }
         _ => Vec::new(),
     }
+}
+
+/// In some runs the tree changes a lot while a snapshot walks over it, and whoever took it starts from it. Drawn from a
+/// stream of its own.
+fn slow_snapshot(seed: u64) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "slow snapshot");
+    if !rng.one_in(4) {
+        return Vec::new();
+    }
+    let sid = Target::Sid(rng.between(1, 3) as u32);
+    let (keep, down) = (*rng.pick(&KEEPS), rng.between(10, 2_000));
+    vec![
+        at(sid, Fault::SnapshotStall(rng.between(5, 800))),
+        at(sid, Fault::Snapshot),
+        Step::CrashAfter { op: "finish".to_owned(), skip: 0, keep, down, at: Some(sid) },
+        Step::Requests(rng.between(1, 100)),
+    ]
 }
 
 /// Local sessions, for one ensemble in three. Drawn from a stream of its own.
@@ -318,6 +336,9 @@ fn one_server(kind: u64, rng: &mut Rng) -> Fault {
         3 => Fault::WallJump(rng.between(0, 7_200_000) as i64 - 3_600_000),
         4 => Fault::Drift(rng.between(0, 100) as i64 - 50),
         5 => Fault::DiskFull(rng.between(500, 8_000)),
+        6 if rng.one_in(3) => {
+            Fault::SlowDisk { delay: rng.between(1, 400), ms: rng.between(500, 20_000) }
+        }
         6 => Fault::DiskStall(rng.between(10, 6_000)),
         7 => Fault::FsyncError,
         8 => Fault::ReadError,

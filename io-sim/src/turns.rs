@@ -281,6 +281,9 @@ impl<J: Judge> World<J> {
             Op::Rename { .. } | Op::Truncate { .. } | Op::Discard { .. } | Op::Remove { .. } => 20,
         };
         let mut delay = usual + std::mem::take(&mut self.hosts[host].stall_disk_us);
+        if self.now < self.hosts[host].slow_disk_until {
+            delay += self.hosts[host].slow_disk_us;
+        }
         if queue == Queue::Snapshot {
             delay += std::mem::take(&mut self.hosts[host].stall_snapshot_us);
         }

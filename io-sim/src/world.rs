@@ -264,6 +264,7 @@ impl<J: Judge> World<J> {
                 }
                 Ok(())
             }
+            Step::ExpectWrites(ms) => self.expect_writes(*ms),
             Step::ExpectReads(ms) => self.expect_reads(*ms),
             Step::ExpectAgreement => self.expect_agreement(),
         }
@@ -294,6 +295,7 @@ impl<J: Judge> World<J> {
             client.silent_until = 0;
         }
         for host in 0..self.hosts.len() {
+            self.hosts[host].slow_disk_until = 0;
             if self.hosts[host].room_left.take().is_some() {
                 let at = self.at(host);
                 self.judge.room(at, false);
@@ -319,6 +321,19 @@ impl<J: Judge> World<J> {
                     "{}{ms} ms after the last fault no write of the clients {waiting:?} was answered",
                     if together { "L1: " } else { "" }
                 ));
+            }
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Whatever is wrong stays wrong, and each client must get a write through all the same.
+    fn expect_writes(&mut self, ms: u64) -> Verdict {
+        let deadline = self.now + ms * 1000;
+        self.clients.iter_mut().for_each(|client| client.proved = false);
+        while let Some(waiting) = self.clients.iter().position(|client| !client.proved) {
+            if self.now > deadline {
+                return Err(format!("L4: after {ms} ms no write of client {waiting} was answered"));
             }
             self.advance()?;
         }

@@ -102,6 +102,8 @@ fn the_swarm_holds_every_size_and_every_fault() {
         "Drift",
         "DiskFull",
         "DiskStall",
+        "SlowDisk",
+        "SnapshotStall",
         "FsyncError",
         "ReadError",
         "Snapshot",
