@@ -90,6 +90,25 @@ fn an_observer_that_calls_itself_a_follower_is_not_counted() {
     assert!(!joined_by(Sid(4)));
 }
 
+/// Nobody may be led by a server whose list of servers is older.
+#[test]
+fn a_learner_of_a_newer_configuration_is_refused() {
+    let mut bench = Bench::start(Files::new(), config());
+    follow(&mut bench);
+    let (chan, link) = (ChanId(5), Link::Quorum);
+    for (version, refused) in [(0, false), (0x1_0000_0001, true)] {
+        let chan = ChanId(chan.0 + version as u64);
+        bench.tell(&Input::PeerUp { sid: None, chan, link, addr: addr() });
+        let mut info = Vec::new();
+        let protocol_version = QUORUM_PROTOCOL;
+        LearnerInfo { sid: LEADER, protocol_version, config_version: version }.encode(&mut info);
+        let mut bytes = Vec::new();
+        encode_packet(PacketKind::FollowerInfo, Zxid::ZERO, Some(&info), &mut bytes);
+        bench.tell(&Input::PeerFrames { chan, bytes: &bytes });
+        assert_eq!(bench.given_up.contains(&chan), refused);
+    }
+}
+
 /// ZOOKEEPER-3769, 4787: a notification that cannot be read, or whose text cannot, costs no other one.
 #[test]
 fn an_unreadable_notification_keeps_nobody_from_being_heard() {

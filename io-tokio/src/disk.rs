@@ -628,6 +628,31 @@ fn open(file: FileId, path: &Path, at: u64) -> io::Result<Source> {
 mod tests {
     use super::*;
 
+    /// ZOOKEEPER-1387, 4269: under its own name, and nothing half-written beside it.
+    #[test]
+    fn each_epoch_has_its_own_file() {
+        let dir = std::env::temp_dir().join(format!("zoetrope-epochs-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let mut device = LogDevice {
+            dir: dir.clone(),
+            epoch_dir: dir.clone(),
+            files: BTreeMap::new(),
+            force_sync: true,
+            epochs: [None; 2],
+        };
+        let mut written = Vec::new();
+        for (accepted, current) in [(3, 2), (3, 3), (5, 3)] {
+            device.put_epochs(accepted, current).unwrap();
+            let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+            written.push((read("acceptedEpoch"), read("currentEpoch")));
+        }
+        let files = fs::read_dir(&dir).unwrap().count();
+        fs::remove_dir_all(&dir).unwrap();
+        let text = |(accepted, current): (&str, &str)| (accepted.to_owned(), current.to_owned());
+        assert_eq!(written, [("3", "2"), ("3", "3"), ("5", "3")].map(text));
+        assert_eq!(files, 2);
+    }
+
     #[test]
     fn a_snappy_stream_reads_back() {
         let bytes: Vec<u8> = (0..100_000u32).map(|n| (n / 7) as u8).collect();

@@ -267,3 +267,46 @@ pub(crate) fn owner_of(kind: CreateKind, session: SessionId) -> Owner {
         CreateKind::Ttl { ttl_ms } => Owner::Ttl { ms: ttl_ms },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Xid;
+    use crate::wire::Perms;
+
+    fn header(zxid: i64) -> TxnHeader {
+        TxnHeader { session: SessionId(7), cxid: Xid(1), zxid: Zxid(zxid), time_ms: 1 }
+    }
+
+    fn create(path: &str, acl: Acl, parent_cversion: i32) -> Txn {
+        let kind = CreateKind::Plain { ephemeral: false, with_stat: false };
+        Txn::Create { path: path.into(), data: None, acl: vec![acl].into(), kind, parent_cversion }
+    }
+
+    /// What a snapshot of a changing tree holds too much, or too little (ZOOKEEPER-3125, 3249, 3306, 1573).
+    #[test]
+    fn replay_over_a_fuzzy_snapshot_makes_it_right() {
+        let mut tree = DataTree::new(1, false);
+        let (open, closed) = (Acl::world(Perms::ALL), Acl::world(Perms(0)));
+        tree.apply(&header(1), &create("/p", open.clone(), 1), &mut |_| {});
+        // The snapshot has the child already, without its ACL, and not the parent's part of its creation.
+        tree.apply(&header(2), &create("/p/c", closed, 0), &mut |_| {});
+        let again = tree.apply(&header(5), &create("/p/c", open.clone(), 4), &mut |_| {});
+        assert_eq!(again.error, Some(ErrorCode::NodeExists));
+        let child = tree.get("/p/c").unwrap();
+        assert_eq!(tree.acl(child)[..], *std::slice::from_ref(&open));
+        assert_eq!(child.persisted().czxid, Zxid(2));
+        let parent = *tree.get("/p").unwrap().persisted();
+        assert_eq!((parent.cversion, parent.pzxid), (4, Zxid(5)));
+        // An older creation takes nothing back.
+        tree.apply(&header(6), &create("/p/d", open.clone(), 2), &mut |_| {});
+        assert_eq!(tree.get("/p").unwrap().persisted().cversion, 4);
+        // It lacks a child that is deleted, and a parent whose child is created.
+        let gone = Txn::Delete { path: "/p/gone".into(), by_server: false };
+        let deleted = tree.apply(&header(9), &gone, &mut |_| {});
+        assert_eq!(deleted.error, Some(ErrorCode::NoNode));
+        assert_eq!(tree.get("/p").unwrap().persisted().pzxid, Zxid(9));
+        let orphan = tree.apply(&header(10), &create("/q/c", open, 1), &mut |_| {});
+        assert_eq!(orphan.error, Some(ErrorCode::NoNode));
+    }
+}
