@@ -249,8 +249,12 @@ mod tests {
     const ME: Sid = Sid(3);
 
     fn three() -> Ensemble {
+        of(3)
+    }
+
+    fn of(voters: i64) -> Ensemble {
         let mut ensemble = Ensemble::default();
-        for sid in 1..=3 {
+        for sid in 1..=voters {
             let member = Member { addresses: Vec::new(), observer: false, client: None };
             ensemble.members.insert(Sid(sid), member);
         }
@@ -314,6 +318,35 @@ mod tests {
         // ZOOKEEPER-975: its word alone is not enough.
         let mut alone = looking(7);
         assert_eq!(alone.on_notification(Sid(2), &leads, &ensemble, now).elected, None);
+    }
+
+    /// ZOOKEEPER-3537: three of five follow server 5, which says nothing. In their round or in another one.
+    #[test]
+    fn nobody_joins_a_dead_leader_on_its_followers_word() {
+        let (ensemble, now) = (of(5), Instant::default());
+        for round in [1, 9] {
+            let mut me = Looking::new(ME, 1, vote(3, 7), &ensemble, now);
+            let follows = says(PeerState::Following, vote(5, 9), round);
+            for sid in [1, 2, 4] {
+                let outcome = me.on_notification(Sid(sid), &follows, &ensemble, now);
+                assert_eq!(outcome.elected, None, "round {round}");
+            }
+            let leads = says(PeerState::Leading, vote(5, 9), round);
+            let elected = me.on_notification(Sid(5), &leads, &ensemble, now).elected;
+            assert_eq!(elected.map(|elected| elected.vote), Some(vote(5, 9)));
+        }
+    }
+
+    /// ZOOKEEPER-1805, 1818.
+    #[test]
+    fn members_may_remember_one_election_differently() {
+        let (ensemble, now) = (three(), Instant::default());
+        let mut me = looking(7);
+        let follows = says(PeerState::Following, vote(2, 5), 8);
+        me.on_notification(Sid(1), &follows, &ensemble, now);
+        let leads = says(PeerState::Leading, vote(2, 6), 9);
+        let outcome = me.on_notification(Sid(2), &leads, &ensemble, now);
+        assert_eq!(outcome.elected.map(|elected| elected.vote.leader), Some(Sid(2)));
     }
 
     #[test]
