@@ -180,6 +180,9 @@ impl Judge for Together {
 
     fn passed(&mut self, at: At, server: &Server) -> Verdict {
         self.oracle(at.sid).check_local_sessions(at.now, server)?;
+        if server.status().digest_mismatches > 0 {
+            return Err(format!("D-e: what {} found on its disk has other digests", at.sid));
+        }
         // Who leads knows every session; others know those that came to them.
         if role_of(server) != Role::Leader {
             return Ok(());
