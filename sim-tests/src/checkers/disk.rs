@@ -83,6 +83,13 @@ pub(crate) fn payloads(bytes: &[u8]) -> Vec<(usize, &[u8])> {
     all
 }
 
+/// Does a snapshot end in the checksum of all of it? Its checksums are never reset, so the last one says it (storage §2.9).
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some((summed, tail)) = bytes.split_last_chunk::<13>() else { return false };
+    let (sum, end) = tail.split_at(8);
+    end == [0, 0, 0, 1, b'/'] && sum == u64::from(adler32(summed)).to_be_bytes()
+}
+
 fn label(name: &str) -> Option<i64> {
     let hex = name.strip_prefix("snapshot.")?.split('.').next()?;
     i64::from_str_radix(hex, 16).ok()
@@ -94,7 +101,9 @@ impl View {
         let mut view = Self { epochs, ..Self::default() };
         for (name, bytes) in files {
             if let Some(label) = label(name) {
-                view.snapshots.insert(label);
+                if is_whole(bytes) {
+                    view.snapshots.insert(label);
+                }
             } else if name.starts_with("log.") && bytes.len() as u64 > HEADER {
                 let found = records(&bytes[HEADER as usize..]).into_iter();
                 let records: Vec<Record> =
@@ -197,6 +206,18 @@ mod tests {
         bytes.extend(txn);
         bytes.push(0x42);
         bytes
+    }
+
+    #[test]
+    fn a_snapshot_counts_when_all_of_it_is_there() {
+        let mut bytes = b"ZKSN and so on".to_vec();
+        bytes.extend(u64::from(adler32(&bytes)).to_be_bytes());
+        bytes.extend([0, 0, 0, 1, b'/']);
+        let view = |bytes: &[u8]| View::of_files(&[("snapshot.7".into(), bytes.to_vec())], None);
+        assert_eq!(view(&bytes).snapshot(), 7);
+        assert_eq!(view(&bytes[1..]).snapshot(), 0);
+        bytes[3] ^= 1;
+        assert_eq!(view(&bytes).snapshot(), 0);
     }
 
     #[test]
