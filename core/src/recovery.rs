@@ -427,16 +427,31 @@ impl Recovery {
                 return;
             }
         }
-        let Some(verdict) = log.scanner.verdict() else { return };
-        if !matches!(verdict, Verdict::Unborn) {
-            self.state.logs.push(file);
+        let last = log.scanner.last_zxid();
+        if let Some(verdict) = log.scanner.verdict() {
+            self.on_log_end(file, is_last, last, verdict);
         }
+    }
+
+    /// The records of a log are over; `last` is the zxid of the last one.
+    fn on_log_end(&mut self, file: FileId, is_last: bool, last: Option<Zxid>, verdict: Verdict) {
         // What should stand where the records end.
-        let lost = match log.scanner.last_zxid() {
+        let lost = match last {
             Some(last) => Some(last.next()),
             None => self.files.get(file.0 as usize).and_then(log_zxid),
         };
+        // Without records, under such a name, it would pass for the log that holds what comes next: purging goes by names.
+        let beyond = self.state.zxid.next().max(self.state.proven);
+        let misnamed = is_last && last.is_none() && lost > Some(beyond);
+        if !matches!(verdict, Verdict::Unborn) && !misnamed {
+            self.state.logs.push(file);
+        }
         match verdict {
+            Verdict::Clean { .. } | Verdict::Torn { .. } if misnamed => {
+                self.milestones.push(Milestone::EmptyLogRemoved { file });
+                self.state.remove.push(file);
+                self.next_log();
+            }
             Verdict::Clean { end } => {
                 let length = self.lengths.get(file.0 as usize).copied().unwrap_or(0);
                 if is_last && end < length {

@@ -623,6 +623,7 @@ impl Server {
             there.iter().map(|id| self.files[id.0 as usize].clone()).collect();
         for at in purgeable(&places, retain as usize, good) {
             let file = there[at];
+            assert!(self.journal.file() != Some(file), "the log in use is to be purged");
             self.gone.insert(file);
             self.effects.push(Effect::Remove { file });
             self.report(Milestone::Purged { file });
