@@ -8,16 +8,6 @@ use support::{Bench, Files};
 use zoetrope_core::wire::*;
 use zoetrope_core::*;
 
-/// The link to server 2 is up, which leads.
-fn greeted(bench: &mut Bench) {
-    let (sid, link) = (Some(LEADER), Link::Quorum);
-    bench.tell(&Input::PeerUp { sid, chan: STREAM, link, addr: addr() });
-    let mut version = Vec::new();
-    encode_leader_info(&mut version);
-    packet(bench, PacketKind::LeaderInfo, zxid(0), Some(&version));
-    packet(bench, PacketKind::Diff, Zxid::ZERO, None);
-}
-
 fn txn_bytes(counter: i64, txn: &Txn) -> Vec<u8> {
     let (session, cxid) = (SessionId(77), Xid(counter as i32));
     let header = TxnHeader { session, cxid, zxid: zxid(counter), time_ms: 1 };

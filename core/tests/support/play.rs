@@ -82,15 +82,20 @@ pub(crate) fn znode(path: &str, parent_cversion: i32) -> Txn {
     }
 }
 
-/// Server 2 leads, and this one follows.
-pub(crate) fn lead(bench: &mut Bench) {
-    elect(bench);
+/// The link to server 2 is up, which leads and has nothing that this one lacks.
+pub(crate) fn greeted(bench: &mut Bench) {
     let (sid, link) = (Some(LEADER), Link::Quorum);
     bench.tell(&Input::PeerUp { sid, chan: STREAM, link, addr: addr() });
     let mut version = Vec::new();
     encode_leader_info(&mut version);
     packet(bench, PacketKind::LeaderInfo, zxid(0), Some(&version));
     packet(bench, PacketKind::Diff, Zxid::ZERO, None);
+}
+
+/// Server 2 leads, and this one follows.
+pub(crate) fn lead(bench: &mut Bench) {
+    elect(bench);
+    greeted(bench);
     packet(bench, PacketKind::NewLeader, zxid(0), None);
     packet(bench, PacketKind::UpToDate, zxid(0), None);
     assert_eq!(bench.server.phase(), Phase::Following);
