@@ -14,6 +14,8 @@ pub struct Swarm {
     pub run: fn(u64) -> Report,
     /// Seeds where nobody says how many.
     pub seeds: u64,
+    /// Of the seeds that are asked for it runs one in so many: a special case need not be seen as often as the whole.
+    pub one_in: u64,
 }
 
 /// What came of a swarm.
@@ -59,7 +61,8 @@ fn replay(swarm: Swarm, seed: u64) -> String {
 pub fn run_seeds(swarm: Swarm) -> Results {
     let seeds: Vec<u64> = match (number("ZOETROPE_SEED"), number("ZOETROPE_SEEDS")) {
         (Some(seed), _) => vec![seed],
-        (None, count) => (0..count.unwrap_or(swarm.seeds)).collect(),
+        (None, Some(count)) => (0..count.div_ceil(swarm.one_in)).collect(),
+        (None, None) => (0..swarm.seeds).collect(),
     };
     let cpu_ns = AtomicU64::new(0);
     let next = AtomicU64::new(0);
