@@ -237,6 +237,14 @@ impl Disk {
         for op in std::mem::take(&mut self.unsynced).into_iter().flatten() {
             self.keep_name(op);
         }
+        self.drop_nameless();
+    }
+
+    /// What has no name now, and will have none after a loss of power, is gone.
+    fn drop_nameless(&mut self) {
+        let used: BTreeSet<u64> =
+            self.live.values().chain(self.durable.values()).copied().collect();
+        self.inodes.retain(|inode, _| used.contains(inode));
     }
 
     fn keep_name(&mut self, op: NameOp) {
@@ -321,8 +329,7 @@ impl Disk {
             }
         }
         self.live = self.durable.clone();
-        let used: BTreeSet<u64> = self.live.values().copied().collect();
-        self.inodes.retain(|inode, _| used.contains(inode));
+        self.drop_nameless();
     }
 }
 
@@ -346,6 +353,21 @@ mod tests {
         assert_eq!(disk.read("a", 600, 2).unwrap(), [1, 1]);
         assert_eq!(disk.read("a", 700, 1300).unwrap(), [0; 1300]);
         assert_eq!(disk.read("b", 0, 1), None);
+    }
+
+    #[test]
+    fn a_file_that_was_removed_for_good_takes_no_room() {
+        let mut disk = Disk::default();
+        for name in ["a", "b"] {
+            disk.write(name, 0, &[1; 700]);
+            disk.sync(name);
+            disk.sync_names();
+        }
+        disk.remove("a");
+        assert_eq!(disk.inodes.len(), 2, "it comes back when the power is lost");
+        disk.sync_names();
+        assert_eq!(disk.inodes.len(), 1);
+        assert_eq!(disk.read("b", 0, 1).unwrap(), [1]);
     }
 
     #[test]
