@@ -1,7 +1,9 @@
 //! Runs a scenario under the oracle.
 
+use crate::guard::guarded;
 use crate::oracle::Oracle;
 use crate::together::Together;
+use crate::violation::Violation;
 use zoetrope_io_sim::{
     Figures, Mistake, Outcome, Scenario, World, settings, swarm, swarm_ensemble,
 };
@@ -28,6 +30,17 @@ pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
         }
     };
     Report { violation: outcome.violation, trace: outcome.trace, figures: outcome.figures }
+}
+
+/// Runs a scenario on a thread of its own, where a panic of the core is a broken promise like any other.
+pub fn judge(scenario: &Scenario, mistake: Mistake) -> Result<Report, Violation> {
+    let scenario = scenario.clone();
+    let report = guarded(move || judge_scenario(&scenario, mistake));
+    let report = report.map_err(|crash| Violation::of_crash(&crash))?;
+    match report.violation {
+        Some(text) => Err(Violation::of_judge(text)),
+        None => Ok(report),
+    }
 }
 
 /// Runs the scenario of a seed.

@@ -1,0 +1,56 @@
+//! `zoetrope-sim`: runs, replays and takes apart simulated ensembles. One file per subcommand; a new one is a module
+//! here, a variant of [`Command`] and a line in [`run`].
+
+mod exit;
+mod merge;
+mod replay;
+mod run;
+mod subject;
+mod time;
+
+use clap::{Parser, Subcommand};
+use exit::Exit;
+use std::error::Error;
+use std::process::ExitCode;
+
+/// How a subcommand ends; an error is one of the harness.
+pub(crate) type Ended = Result<Exit, Box<dyn Error>>;
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "zoetrope-sim",
+    version,
+    about = "Servers in a world that loses power, fills disks, cuts links and stops clocks, with every promise judged",
+    after_help = exit::HELP,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run seed after seed, and say at once which of them break a promise
+    Run(run::Args),
+    /// Add up what several `run --out` have written
+    Merge(merge::Args),
+    /// Replay a scenario file or a seed, and say which promise it breaks
+    Replay(replay::Args),
+}
+
+fn run(command: &Command) -> Ended {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Merge(args) => merge::run(args),
+        Command::Replay(args) => replay::run(args),
+    }
+}
+
+fn main() -> ExitCode {
+    let exit = run(&Cli::parse().command).unwrap_or_else(|error| {
+        eprintln!("zoetrope-sim: {error}");
+        Exit::Harness
+    });
+    exit.into()
+}

@@ -1,0 +1,83 @@
+//! The program `zoetrope-sim`, as its users see it: what it prints, what it writes, how it ends.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What it printed, and its exit code.
+fn sim(args: &[&str]) -> (String, i32) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zoetrope-sim"));
+    let output = command.args(args).env_remove("JOB_COMPLETION_INDEX").output();
+    let output = output.expect("it is built");
+    let text = [output.stdout, output.stderr].concat();
+    let code = output.status.code().expect("it ends by itself");
+    (String::from_utf8(text).expect("it is text"), code)
+}
+
+/// A file of this test's own.
+fn file(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli");
+    std::fs::create_dir_all(&dir).expect("the build directory can be written");
+    dir.join(name)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("it is text")
+}
+
+fn scenario(name: &str) -> String {
+    format!("{}/../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_scenario_and_a_seed_are_replayed() {
+    let (said, code) = sim(&["replay", &scenario("torn_last_record")]);
+    assert!(said.contains("every promise was kept") && code == 0, "{code}: {said}");
+    let (said, code) = sim(&["replay", "--seed", "3", "--alone", "--seeds", "2"]);
+    assert!(said.contains("0 of 2 runs") && code == 0, "{code}: {said}");
+}
+
+#[test]
+fn exit_codes_tell_what_went_wrong() {
+    let (said, code) = sim(&["replay", "nowhere.toml"]);
+    assert!(said.contains("nowhere.toml") && code == 2, "{code}: {said}");
+    assert_eq!(sim(&["replay"]).1, 2);
+    assert_eq!(sim(&["run", "--shards", "3"]).1, 2);
+    let mistake = ["--mistake", "replies-out-of-order"];
+    let (said, code) = sim(&[&["run", "--alone", "--seeds", "4"][..], &mistake[..]].concat());
+    assert!(said.contains("safety violation") && code == 1, "{code}: {said}");
+    let late = file("late.toml");
+    let steps = "story = 'No leader in a millisecond.'\nseed = 1\npeers = 3\nsteps = [{ await-leader = 1 }]";
+    std::fs::write(&late, steps).expect("it can be written");
+    let (said, code) = sim(&["replay", text(&late)]);
+    assert!(said.contains("liveness violation: L1") && code == 3, "{code}: {said}");
+}
+
+/// The line that `run` prints for a failure shows it again.
+#[test]
+fn a_failure_is_replayed_by_the_line_that_tells_it() {
+    let mistake = ["--mistake", "replies-out-of-order"];
+    let (said, code) = sim(&[&["run", "--ensemble", "--seeds", "2"][..], &mistake[..]].concat());
+    assert_eq!(code, 1, "{said}");
+    let line = said.lines().find_map(|line| line.split_once("replay: zoetrope-sim "));
+    let args: Vec<&str> = line.expect("a failure has its line").1.split(' ').collect();
+    let (again, code) = sim(&args);
+    let violation = |text: &str| {
+        text.lines().next().and_then(|l| l.split_once("violation: ").map(|v| v.1.to_owned()))
+    };
+    assert_eq!(code, 1);
+    assert_eq!(violation(&again), violation(&said));
+}
+
+#[test]
+fn shards_are_merged_and_nothing_is_counted_twice() {
+    let (one, two, sum) = (file("one.toml"), file("two.toml"), file("sum.toml"));
+    let run = |shard: &str, out: &Path| {
+        sim(&["run", "--alone", "--seeds", "4..10", "--shard", shard, "--out", text(out)])
+    };
+    assert_eq!((run("0/2", &one).1, run("1/2", &two).1), (0, 0));
+    let (said, code) = sim(&["merge", text(&one), text(&two), "--out", text(&sum)]);
+    assert!(said.contains("6 runs, 0 broke a promise") && code == 0, "{code}: {said}");
+    let (said, code) = sim(&["merge", text(&sum), text(&two)]);
+    assert!(said.contains("counted twice") && code == 2, "{code}: {said}");
+    assert_eq!(sim(&["merge", &scenario("torn_last_record")]).1, 2);
+}
