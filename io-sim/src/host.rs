@@ -66,6 +66,7 @@ pub(crate) struct EpochFiles {
 }
 
 /// One server process and its machine.
+#[derive(Clone)]
 pub(crate) struct Host {
     pub(crate) sid: Sid,
     pub(crate) server: Option<Server>,

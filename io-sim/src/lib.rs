@@ -18,6 +18,7 @@ mod role;
 mod scenario;
 mod schedule;
 mod swarm;
+mod trace;
 mod turns;
 mod world;
 
@@ -31,4 +32,5 @@ pub use scenario::{
     Fault, Harm, LocalSessions, Operation, RoleName, Scenario, ScenarioError, Step, Target,
 };
 pub use swarm::{swarm, swarm_ensemble};
+pub use trace::{DiskOp, Event, Frame, Lane, Message, Record, Traced, What};
 pub use world::{World, settings};

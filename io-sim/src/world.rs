@@ -15,7 +15,9 @@ use crate::role;
 use crate::scenario::{LocalSessions, Scenario, Step};
 use crate::schedule::{Class, Schedule};
 use std::collections::BTreeMap;
-use zoetrope_core::{Config, ConnId, Ensemble, Input, Instant, Member, PeerAddress, Sid, Timer};
+use zoetrope_core::{
+    Config, ConnId, Ensemble, Input, Instant, Member, PeerAddress, Server, Sid, Timer,
+};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -71,7 +73,8 @@ pub(crate) enum Mend {
     Slow { from: usize, to: usize },
 }
 
-/// The world.
+/// The world. Its clone goes on as it would have.
+#[derive(Clone)]
 pub struct World<J> {
     pub(crate) now: u64,
     pub(crate) schedule: Schedule<Event>,
@@ -86,6 +89,8 @@ pub struct World<J> {
     pub(crate) mistake: Mistake,
     pub(crate) figures: Figures,
     pub(crate) trace: u64,
+    /// No event happens from then on, µs.
+    stop_at: u64,
     /// Who sees it all.
     pub judge: J,
 }
@@ -169,6 +174,7 @@ impl<J: Judge> World<J> {
             mistake,
             figures: Figures::default(),
             trace: 0xcbf2_9ce4_8422_2325,
+            stop_at: u64::MAX,
             judge,
         };
         for host in 0..world.hosts.len() {
@@ -183,22 +189,48 @@ impl<J: Judge> World<J> {
 
     /// Runs the scenario's steps.
     pub fn run(mut self, steps: &[Step]) -> Outcome {
-        self.take(steps)
+        self.play(steps)
     }
 
     /// Runs the scenario's steps and kills the server. Also answers the files it left: names and contents.
     pub fn run_for_files(mut self, steps: &[Step]) -> (Outcome, Vec<(String, Vec<u8>)>) {
-        let outcome = self.take(steps);
+        let outcome = self.play(steps);
         (outcome, self.hosts[0].files())
     }
 
-    fn take(&mut self, steps: &[Step]) -> Outcome {
+    /// Runs these steps. Behind them the world can be looked at, and go on.
+    pub fn play(&mut self, steps: &[Step]) -> Outcome {
         let violation = steps.iter().find_map(|step| self.step(step).err());
+        let violation = violation.filter(|_| !self.is_stopped());
+        if let Some(violation) = &violation {
+            self.judge.broken(self.now, violation);
+        }
         self.figures.simulated_us = self.now;
         Outcome { violation, trace: self.trace, figures: self.figures.clone() }
     }
 
+    /// Lets the world end at that moment, whatever its steps say; µs.
+    pub fn stop_at(&mut self, us: u64) {
+        self.stop_at = us;
+    }
+
+    /// Has the world ended because its time was over?
+    pub fn is_stopped(&self) -> bool {
+        self.now >= self.stop_at
+    }
+
+    /// Simulated time, µs.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Every server: its id, and its process if one runs.
+    pub fn servers(&self) -> impl Iterator<Item = (Sid, Option<&Server>)> {
+        self.hosts.iter().map(|host| (host.sid, host.server.as_ref()))
+    }
+
     fn step(&mut self, step: &Step) -> Verdict {
+        self.judge.begins(self.now, step);
         match step {
             Step::Requests(n) => {
                 let (until, deadline) = (self.figures.requests + n, self.now + PATIENCE_US);
@@ -415,6 +447,10 @@ impl<J: Judge> World<J> {
 
     pub(crate) fn advance(&mut self) -> Verdict {
         let (at, class, event) = self.schedule.next().expect("clients always plan something");
+        if at >= self.stop_at {
+            self.now = self.stop_at;
+            return Err("the time of this run is over".to_owned());
+        }
         self.now = self.now.max(at);
         for host in 0..self.hosts.len() {
             if self.hosts[host].paused_until > 0 && self.awake(host) {

@@ -65,7 +65,7 @@ fn each_host_lives_and_dies_by_itself_and_clients_wander() {
         Step::Fault(Fault::RollingRestart { down: 20 }),
         Step::ExpectService(18_000),
     ];
-    let outcome = world.take(&steps);
+    let outcome = world.play(&steps);
     assert_eq!(outcome.violation, None);
     let count = |of: &BTreeMap<Sid, u32>| of.values().copied().collect::<Vec<_>>();
     assert_eq!(count(&world.judge.booted), [2, 3, 2]);
@@ -77,7 +77,7 @@ fn each_host_lives_and_dies_by_itself_and_clients_wander() {
 fn a_wiped_disk_is_empty_and_its_server_comes_back() {
     let mut world = world(5);
     let wipe = Step::FaultAt { at: Target::Sid(1), fault: Fault::Wipe { down: 50 } };
-    let outcome = world.take(&[Step::Requests(300), wipe, Step::Run(20_000)]);
+    let outcome = world.play(&[Step::Requests(300), wipe, Step::Run(20_000)]);
     assert_eq!(outcome.violation, None);
     assert!(world.hosts[0].serving && !world.hosts[0].forgot);
     // The others have brought it level.
@@ -90,7 +90,7 @@ fn the_same_seed_tells_the_same_story() {
         let scenario = swarm_ensemble(seed);
         let run = || {
             let mut world = World::new(&scenario, Counter::default(), Mistake::None);
-            world.take(&scenario.steps).trace
+            world.play(&scenario.steps).trace
         };
         assert_eq!(run(), run(), "seed {seed}");
     }

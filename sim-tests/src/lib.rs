@@ -15,7 +15,8 @@ mod violation;
 pub use campaign::{Campaign, Failure, Kin, News, Part, Shard, Tally};
 pub use guard::{Crash, guarded};
 pub use run::{
-    Report, judge, judge_and_keep_files, judge_ensemble_seed, judge_scenario, judge_seed,
+    Report, Visit, judge, judge_and_keep_files, judge_ensemble_seed, judge_scenario, judge_seed,
+    watched, world,
 };
 pub use seeds::{Results, Swarm, run_seeds, thread_cpu_ns};
 pub use violation::{Kind, Violation};

@@ -81,3 +81,35 @@ fn shards_are_merged_and_nothing_is_counted_twice() {
     assert!(said.contains("counted twice") && code == 2, "{code}: {said}");
     assert_eq!(sim(&["merge", &scenario("torn_last_record")]).1, 2);
 }
+
+#[test]
+fn a_run_can_be_stopped_and_followed_step_by_step() {
+    let story = scenario("follower_loses_power_between_ack_and_fsync");
+    let (said, code) = sim(&["replay", &story, "--until", "1s"]);
+    assert!(said.contains("server 2: ") && said.contains("applied 0x1000000"), "{code}: {said}");
+    let (said, code) = sim(&["replay", &story, "--until", "200ms", "--step", "--from", "100ms"]);
+    assert_eq!(code, 0);
+    let times = said.lines().filter_map(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    let times: Vec<f64> = times.collect();
+    assert!(times.len() > 100, "{} events", times.len());
+    assert!(times.iter().all(|time| (0.1..0.2).contains(time)) && times.is_sorted());
+}
+
+#[test]
+fn two_runs_are_compared_event_by_event() {
+    let story = scenario("follower_loses_power_between_ack_and_fsync");
+    let (said, code) = sim(&["diff", &story, &story]);
+    assert!(said.contains("all of them equal") && code == 0, "{code}: {said}");
+    let (said, _) = sim(&["diff", &story, &story, "--mistake", "replies-out-of-order"]);
+    let [first, second] = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("  > "))
+        .collect::<Vec<_>>()
+        .try_into()
+        .expect("each run has its next event");
+    assert!(first != second && first.contains("answers") && second.contains("answers"), "{said}");
+    let saved = file("steps.txt");
+    std::fs::write(&saved, sim(&["replay", &story, "--step"]).0).expect("it can be written");
+    let (said, _) = sim(&["diff", text(&saved), &story]);
+    assert!(said.contains("> nothing: the run is over"), "{said}");
+}

@@ -1,6 +1,7 @@
 //! `zoetrope-sim`: runs, replays and takes apart simulated ensembles. One file per subcommand; a new one is a module
 //! here, a variant of [`Command`] and a line in [`run`].
 
+mod diff;
 mod exit;
 mod merge;
 mod replay;
@@ -37,6 +38,8 @@ enum Command {
     Merge(merge::Args),
     /// Replay a scenario file or a seed, and say which promise it breaks
     Replay(replay::Args),
+    /// Show the first event in which two runs differ, and how each came there
+    Diff(diff::Args),
 }
 
 fn run(command: &Command) -> Ended {
@@ -44,6 +47,7 @@ fn run(command: &Command) -> Ended {
         Command::Run(args) => run::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Diff(args) => diff::run(args),
     }
 }
 
