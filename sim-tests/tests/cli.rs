@@ -113,3 +113,35 @@ fn two_runs_are_compared_event_by_event() {
     let (said, _) = sim(&["diff", text(&saved), &story]);
     assert!(said.contains("> nothing: the run is over"), "{said}");
 }
+
+#[test]
+fn what_the_simulator_does_per_second_is_measured() {
+    let (said, code) = sim(&["bench", "--requests", "400", "--hours", "1", "--seeds", "1"]);
+    assert_eq!(code, 0, "{said}");
+    for line in ["seeds: ", "busy, un-batched: ", "busy, 16 x 16: ", "idle: "] {
+        let line = said.lines().find_map(|l| l.strip_prefix(line)).expect("it is measured");
+        let figure = line.split(' ').next().and_then(|number| number.parse::<f64>().ok());
+        assert!(figure.is_some_and(|figure| figure > 0.0), "{said}");
+    }
+}
+
+#[test]
+fn the_disk_of_a_simulated_server_is_written_out() {
+    let (dir, again) = (file("disk"), file("disk-again"));
+    let run = |dir: &Path| sim(&["files", text(dir), "--seconds", "6"]);
+    let (said, code) = run(&dir);
+    assert!(said.contains("5 crashes") && code == 0, "{code}: {said}");
+    run(&again);
+    let names = |dir: &Path| {
+        let entries = std::fs::read_dir(dir.join("version-2")).expect("it is there");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("a name").file_name()).collect();
+        names.sort();
+        names
+    };
+    assert!(names(&dir).len() >= 2 && names(&dir) == names(&again));
+    for name in names(&dir) {
+        let bytes =
+            |dir: &Path| std::fs::read(dir.join("version-2").join(&name)).expect("it is there");
+        assert!(bytes(&dir) == bytes(&again), "{name:?} differs");
+    }
+}

@@ -1,8 +1,10 @@
 //! `zoetrope-sim`: runs, replays and takes apart simulated ensembles. One file per subcommand; a new one is a module
 //! here, a variant of [`Command`] and a line in [`run`].
 
+mod bench;
 mod diff;
 mod exit;
+mod files;
 mod merge;
 mod replay;
 mod run;
@@ -40,6 +42,10 @@ enum Command {
     Replay(replay::Args),
     /// Show the first event in which two runs differ, and how each came there
     Diff(diff::Args),
+    /// Measure what the simulator does per CPU second, all judges on
+    Bench(bench::Args),
+    /// Write the data directory that a simulated server leaves behind
+    Files(files::Args),
 }
 
 fn run(command: &Command) -> Ended {
@@ -48,6 +54,8 @@ fn run(command: &Command) -> Ended {
         Command::Merge(args) => merge::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Files(args) => files::run(args),
     }
 }
 
