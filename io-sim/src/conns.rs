@@ -156,7 +156,12 @@ impl<J: Judge> World<J> {
             Life::Away => self.come_or_wait(number),
             Life::Greeting => {}
             Life::Up if self.clients[number].idle => {
-                let bytes = self.clients[number].ping();
+                let probes =
+                    self.clients[number].probing && self.clients[number].in_flight.is_empty();
+                let bytes = match probes {
+                    true => self.clients[number].probe(),
+                    false => self.clients[number].ping(),
+                };
                 self.transmit(number, bytes);
             }
             Life::Up => self.work(number),

@@ -4,10 +4,12 @@
 //! a time. What it did is told to a [`Judge`], which may end the run. A run is a pure function of its [`Scenario`], so a
 //! failure is a scenario, and a scenario is a file.
 
+mod branch;
 mod client;
 mod conns;
 mod device;
 mod disk;
+mod expect;
 mod faults;
 mod host;
 mod judge;

@@ -169,8 +169,17 @@ impl<J: Judge> World<J> {
         self.hosts[host].server = Some(server);
         for ask in sending.peers {
             self.ask_net(host, ask)?;
+            if self.had_effects(1) {
+                return self.crash_as_planned(host);
+            }
         }
-        self.send(host, sending.replies)?;
+        let mut replies = sending.replies;
+        replies.truncate(self.effects_left().unwrap_or(u64::MAX) as usize);
+        let sent = replies.len() as u64;
+        self.send(host, replies)?;
+        if self.had_effects(sent) {
+            return self.crash_as_planned(host);
+        }
         let together = self.together();
         if let Some(server) = &self.hosts[host].server
             && (together || self.judge.watches_everything())
@@ -301,6 +310,9 @@ impl<J: Judge> World<J> {
         let (done, really) = self.hosts[host].carry_out(op);
         if let (Some(op), true) = (told, really) {
             self.judge.performed(self.at(host), &op)?;
+        }
+        if self.had_effects(1) {
+            return self.crash_as_planned(host);
         }
         if let Some(done) = done {
             let delay = self.streams.disk.between(1, 30);

@@ -6,7 +6,7 @@ use crate::swarm_ensemble;
 use zoetrope_core::Server;
 
 /// Counts what it is told.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Counter {
     booted: BTreeMap<Sid, u32>,
     opened: BTreeMap<Sid, u32>,
@@ -111,4 +111,30 @@ fn epoch_files_survive_when_they_are_durable_and_perhaps_when_they_are_under_way
     }
     let expected = [Some((1, 1)), Some((2, 1)), Some((2, 2))];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_clone_goes_on_as_it_would_have() {
+    let steps = swarm_ensemble(5).steps;
+    let (first, rest) = steps.split_at(steps.len() / 2);
+    let mut world = world(5);
+    world.play(first);
+    let mut clone = world.clone();
+    let (one, two) = (world.play(rest), clone.play(rest));
+    assert_eq!((one.trace, one.figures.inputs), (two.trace, two.figures.inputs));
+}
+
+#[test]
+fn power_is_lost_right_behind_the_effect_that_was_named() {
+    let mut world = world(6);
+    world.play(&[Step::Requests(20)]);
+    for n in [1, 2, 7] {
+        let mut clone = world.clone();
+        let crashes = clone.figures.crashes;
+        clone.crash_behind(n, crate::Keep::Nothing, 5);
+        while clone.has_crash_ahead() {
+            clone.happen().unwrap();
+        }
+        assert_eq!((clone.effects(), clone.figures.crashes), (world.effects() + n, crashes + 1));
+    }
 }

@@ -9,6 +9,7 @@ mod model;
 mod oracle;
 mod run;
 mod seeds;
+mod sweep;
 mod together;
 mod violation;
 
@@ -19,4 +20,5 @@ pub use run::{
     watched, world,
 };
 pub use seeds::{Results, Swarm, run_seeds, thread_cpu_ns};
+pub use sweep::{Fall, Swept, Unswept, sweep};
 pub use violation::{Kind, Violation};

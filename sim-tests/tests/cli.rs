@@ -145,3 +145,26 @@ fn the_disk_of_a_simulated_server_is_written_out() {
         assert!(bytes(&dir) == bytes(&again), "{name:?} differs");
     }
 }
+
+#[test]
+fn a_scenario_is_swept() {
+    let few = file("few.toml");
+    let steps =
+        "story = 'A few writes.'\nseed = 1\nclients = 1\npipeline = 1\nsteps = [{ requests = 5 }]";
+    std::fs::write(&few, steps).expect("it can be written");
+    let (said, code) = sim(&["sweep", text(&few)]);
+    let figure = |word: &str| {
+        let rest = said.split_once(word).expect("it is told").1;
+        rest.split([',', ';', ' ']).next().and_then(|n| n.parse::<u64>().ok())
+    };
+    assert!(
+        code == 0 && figure("found ") == figure("covered ") && figure("found ") > Some(10),
+        "{said}"
+    );
+    let (said, code) = sim(&["sweep", text(&few), "--effect", "12", "--mistake", "no-fsync-wait"]);
+    assert!(said.contains("behind effect 12") && code == 1, "{code}: {said}");
+    let wiped = file("wiped.toml");
+    let steps = "story = 'A wipe.'\nseed = 1\npeers = 3\nsteps = [{ fault = { wipe = {} } }]";
+    std::fs::write(&wiped, steps).expect("it can be written");
+    assert_eq!(sim(&["sweep", text(&wiped)]).1, 2);
+}

@@ -9,6 +9,7 @@ mod merge;
 mod replay;
 mod run;
 mod subject;
+mod sweep;
 mod time;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +43,8 @@ enum Command {
     Replay(replay::Args),
     /// Show the first event in which two runs differ, and how each came there
     Diff(diff::Args),
+    /// Lose power behind every effect of every server of a scenario, in every way
+    Sweep(sweep::Args),
     /// Measure what the simulator does per CPU second, all judges on
     Bench(bench::Args),
     /// Write the data directory that a simulated server leaves behind
@@ -54,6 +57,7 @@ fn run(command: &Command) -> Ended {
         Command::Merge(args) => merge::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Sweep(args) => sweep::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Files(args) => files::run(args),
     }
