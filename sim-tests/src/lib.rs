@@ -9,6 +9,7 @@ mod model;
 mod oracle;
 mod run;
 mod seeds;
+mod shrink;
 mod sweep;
 mod together;
 mod violation;
@@ -20,5 +21,6 @@ pub use run::{
     watched, world,
 };
 pub use seeds::{Results, Swarm, run_seeds, thread_cpu_ns};
+pub use shrink::{Effort, Shrunk, shrink};
 pub use sweep::{Fall, Swept, Unswept, sweep};
 pub use violation::{Kind, Violation};
