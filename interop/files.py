@@ -168,8 +168,8 @@ def main():
     base = tempfile.mkdtemp(prefix="zoetrope-files-")
     try:
         simulated = os.path.join(base, "simulated")
-        subprocess.run(["cargo", "run", "-q", "--release", "-p", "sim-tests", "--example", "busy_hour", "--", simulated, "1",
-                        "300" if o.quick else "3600"], check=True, cwd=REPO)
+        subprocess.run(["cargo", "run", "-q", "--release", "-p", "sim-tests", "--bin", "zoetrope-sim", "--", "files", simulated,
+                        "--seconds", "300" if o.quick else "3600"], check=True, cwd=REPO)
         for java in o.java:
             _, _, usual = look(java, None, base)
             compare("simulated work", simulated, java, base, usual)

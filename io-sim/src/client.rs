@@ -46,6 +46,8 @@ pub(crate) struct Client {
     pub(crate) wrote: bool,
     /// A probe, which is a write, was answered since this was last looked at.
     pub(crate) proved: bool,
+    /// A write is all it does.
+    pub(crate) probing: bool,
     /// Probes in flight.
     probes: Vec<i32>,
     secret: usize,
@@ -79,6 +81,7 @@ impl Client {
             heard_at: 0,
             wrote: false,
             proved: false,
+            probing: false,
             probes: Vec::new(),
             secret: number,
             without,

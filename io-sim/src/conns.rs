@@ -116,6 +116,7 @@ impl<J: Judge> World<J> {
         let (number, host) = (link.client, link.host);
         let client = &mut self.clients[number];
         if client.conn == Some(conn) {
+            self.judge.gets(self.now, number, conn, bytes);
             client.heard_at = self.now;
             let before = client.read_only_answers;
             self.figures.requests += client.read(bytes);
@@ -155,7 +156,12 @@ impl<J: Judge> World<J> {
             Life::Away => self.come_or_wait(number),
             Life::Greeting => {}
             Life::Up if self.clients[number].idle => {
-                let bytes = self.clients[number].ping();
+                let probes =
+                    self.clients[number].probing && self.clients[number].in_flight.is_empty();
+                let bytes = match probes {
+                    true => self.clients[number].probe(),
+                    false => self.clients[number].ping(),
+                };
                 self.transmit(number, bytes);
             }
             Life::Up => self.work(number),
@@ -233,6 +239,7 @@ impl<J: Judge> World<J> {
             held: VecDeque::new(),
         };
         self.conns.insert(conn, link);
+        self.judge.connects(self.at(host), number, conn);
         self.plan_host(0, host, HostEvent::OpenedByClient(conn));
         let rng = &mut self.streams.workload;
         self.clients[number].heard_at = self.now;
@@ -261,6 +268,7 @@ impl<J: Judge> World<J> {
         if bytes.is_empty() {
             return;
         }
+        self.judge.asks(self.now, number, conn, &bytes);
         let delay = self.streams.network.between(30, 400);
         // Bytes may arrive in two parts, cut anywhere.
         let cut = match self.streams.network.one_in(4) {

@@ -44,6 +44,7 @@ impl<J: Judge> World<J> {
     }
 
     pub(crate) fn fault_at(&mut self, host: usize, fault: &Fault) -> Verdict {
+        self.judge.harmed(self.at(host), fault);
         self.note(format!("{fault:?}").as_bytes());
         if host > 0 {
             self.note(&host.to_be_bytes());
@@ -201,6 +202,12 @@ impl<J: Judge> World<J> {
     }
 
     pub(crate) fn mend(&mut self, mend: Mend) {
+        let what = match mend {
+            Mend::Network => "the network",
+            Mend::Clog { .. } => "a clogged link",
+            Mend::Slow { .. } => "a slow link",
+        };
+        self.judge.mended(self.now, what);
         let plans = match mend {
             Mend::Network => self.net.heal(self.now),
             Mend::Clog { from, to } => self.net.unclog(self.now, from, to),

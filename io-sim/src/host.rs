@@ -34,6 +34,31 @@ pub enum Mistake {
     NoEpochWait,
 }
 
+impl Mistake {
+    /// Every mistake there is.
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::NoFsyncWait,
+        Self::NoDirectoryFsync,
+        Self::NoTornTailCheck,
+        Self::ReplyBeforeEvent,
+        Self::RepliesOutOfOrder,
+        Self::NoEpochWait,
+    ];
+
+    /// What command lines call it: `no-fsync-wait`.
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+}
+
 /// The two epoch files: what survives a loss of power, and what may as well.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct EpochFiles {
@@ -41,6 +66,7 @@ pub(crate) struct EpochFiles {
 }
 
 /// One server process and its machine.
+#[derive(Clone)]
 pub(crate) struct Host {
     pub(crate) sid: Sid,
     pub(crate) server: Option<Server>,

@@ -1,8 +1,10 @@
 //! What a run tells whoever watches it, and how it ended.
 
 use crate::device::Op;
+use crate::disk::Keep;
+use crate::scenario::{Fault, Step};
 use std::collections::BTreeSet;
-use zoetrope_core::{ChanId, ConnId, Link, Server, Sid, SyncBranch};
+use zoetrope_core::{ChanId, ConnId, Link, Milestone, Server, Sid, SyncBranch, Turn};
 
 /// `Err` ends the run: a promise was broken.
 pub type Verdict = Result<(), String>;
@@ -82,6 +84,31 @@ pub trait Judge {
     fn turned(&mut self, _at: At, _server: &Server) -> Verdict {
         Ok(())
     }
+
+    // What is no judge's business, for those who only look.
+
+    /// It is told of devices and turns also where a server stands alone.
+    fn watches_everything(&self) -> bool {
+        false
+    }
+    /// A step of the scenario begins.
+    fn begins(&mut self, _now: u64, _step: &Step) {}
+    /// A fault happens.
+    fn harmed(&mut self, _at: At, _fault: &Fault) {}
+    /// A fault that lasts is over.
+    fn mended(&mut self, _now: u64, _what: &'static str) {}
+    /// A machine loses its power.
+    fn power_lost(&mut self, _at: At, _keep: Keep) {}
+    /// A server reports something.
+    fn reported(&mut self, _at: At, _milestone: &Milestone, _turn: &Turn<'_>) {}
+    /// A client connects.
+    fn connects(&mut self, _at: At, _client: usize, _conn: ConnId) {}
+    /// A client sends these bytes.
+    fn asks(&mut self, _now: u64, _client: usize, _conn: ConnId, _bytes: &[u8]) {}
+    /// These bytes reach a client.
+    fn gets(&mut self, _now: u64, _client: usize, _conn: ConnId, _bytes: &[u8]) {}
+    /// The run ends, because a promise was broken.
+    fn broken(&mut self, _now: u64, _violation: &str) {}
 }
 
 /// A link that came up, seen from one end.
@@ -126,6 +153,8 @@ pub struct Figures {
     pub refused_disks: u64,
     /// Requests that were answered by a read-only server.
     pub read_only_answers: u64,
+    /// Steps of the scenario that were begun.
+    pub steps: u64,
     /// Simulated time, µs.
     pub simulated_us: u64,
 }

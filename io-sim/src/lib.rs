@@ -4,10 +4,12 @@
 //! a time. What it did is told to a [`Judge`], which may end the run. A run is a pure function of its [`Scenario`], so a
 //! failure is a scenario, and a scenario is a file.
 
+mod branch;
 mod client;
 mod conns;
 mod device;
 mod disk;
+mod expect;
 mod faults;
 mod host;
 mod judge;
@@ -16,8 +18,11 @@ mod peers;
 mod rng;
 mod role;
 mod scenario;
+mod scenario_error;
+mod scenario_text;
 mod schedule;
 mod swarm;
+mod trace;
 mod turns;
 mod world;
 
@@ -27,8 +32,8 @@ pub use host::Mistake;
 pub use judge::{At, Figures, Judge, Left, Outcome, Peer, Verdict};
 pub use rng::{Rng, Streams};
 pub use role::{Role, role_of, serves};
-pub use scenario::{
-    Fault, Harm, LocalSessions, Operation, RoleName, Scenario, ScenarioError, Step, Target,
-};
+pub use scenario::{Fault, Harm, LocalSessions, Operation, RoleName, Scenario, Step, Target};
+pub use scenario_error::ScenarioError;
 pub use swarm::{swarm, swarm_ensemble};
+pub use trace::{DiskOp, Event, Frame, Lane, Message, Record, Traced, What};
 pub use world::{World, settings};

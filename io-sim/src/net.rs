@@ -96,7 +96,7 @@ const CONNECT_TIMEOUT_US: u64 = 5_000_000;
 const OLD_FRAMES: usize = 8;
 
 /// The network between the servers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Net {
     rng: Rng,
     ends: BTreeMap<ChanId, End>,

@@ -58,6 +58,11 @@ impl<E> Schedule<E> {
         self.heap.push(Reverse(Planned { key: (at, class, self.planned), event }));
     }
 
+    /// The next event.
+    pub(crate) fn peek(&self) -> Option<&E> {
+        self.heap.peek().map(|Reverse(planned)| &planned.event)
+    }
+
     /// The next event and its moment.
     pub(crate) fn next(&mut self) -> Option<(u64, Class, E)> {
         let Reverse(planned) = self.heap.pop()?;

@@ -68,6 +68,7 @@ impl<J: Judge> World<J> {
 
     pub(crate) fn crash(&mut self, host: usize, keep: Keep, down: u64) -> Verdict {
         self.note(b"crash");
+        self.judge.power_lost(self.at(host), keep);
         self.hosts[host].armed = None;
         self.figures.faults += 1;
         self.figures.crashes += 1;
@@ -168,14 +169,24 @@ impl<J: Judge> World<J> {
         self.hosts[host].server = Some(server);
         for ask in sending.peers {
             self.ask_net(host, ask)?;
+            if self.had_effects(1) {
+                return self.crash_as_planned(host);
+            }
         }
-        self.send(host, sending.replies)?;
-        if self.together()
-            && let Some(server) = &self.hosts[host].server
+        let mut replies = sending.replies;
+        replies.truncate(self.effects_left().unwrap_or(u64::MAX) as usize);
+        let sent = replies.len() as u64;
+        self.send(host, replies)?;
+        if self.had_effects(sent) {
+            return self.crash_as_planned(host);
+        }
+        let together = self.together();
+        if let Some(server) = &self.hosts[host].server
+            && (together || self.judge.watches_everything())
         {
             let serves = role::serves(server);
             self.judge.turned(at, server)?;
-            self.hosts[host].serving &= serves;
+            self.hosts[host].serving &= serves || !together;
         }
         match fate.halted {
             Some(why) => self.on_halt(host, &why),
@@ -220,6 +231,7 @@ impl<J: Judge> World<J> {
                 Effect::SetTimer { id, at } => self.set_timer(host, id, at, now.mono),
                 Effect::Report(milestone) => {
                     self.note(format!("{milestone:?}").as_bytes());
+                    self.judge.reported(at, &milestone, &turn);
                     fate.served |= matches!(milestone, Milestone::Serving { .. });
                     if let Milestone::SyncStarted { branch, .. } = milestone {
                         self.figures.branches.insert(branch);
@@ -294,10 +306,13 @@ impl<J: Judge> World<J> {
         let front = self.hosts[host].queues.get_mut(&queue).and_then(VecDeque::pop_front);
         let Some(op) = front else { return Ok(()) };
         let label = op.label();
-        let told = self.together().then(|| op.clone());
+        let told = (self.together() || self.judge.watches_everything()).then(|| op.clone());
         let (done, really) = self.hosts[host].carry_out(op);
         if let (Some(op), true) = (told, really) {
             self.judge.performed(self.at(host), &op)?;
+        }
+        if self.had_effects(1) {
+            return self.crash_as_planned(host);
         }
         if let Some(done) = done {
             let delay = self.streams.disk.between(1, 30);

@@ -2,8 +2,10 @@
 //! tells a [`Judge`] of it. Judges nothing itself.
 //!
 //! Here: the schedule and the steps. What a server asks for is carried out in `turns`, what its clients do in `conns`,
-//! what the network between servers does in `peers`, and what is done to all of them in `faults`.
+//! what the network between servers does in `peers`, what is done to all of them in `faults`, and what is expected of
+//! them in `expect`.
 
+use crate::branch::{CrashAt, Watch};
 use crate::client::{Client, Life};
 use crate::conns::Conn;
 use crate::device::{Armed, Done, Queue};
@@ -11,11 +13,12 @@ use crate::host::{Host, Mistake};
 use crate::judge::{At, Figures, Judge, Outcome, Verdict};
 use crate::net::{Net, NetEvent};
 use crate::rng::Streams;
-use crate::role;
 use crate::scenario::{LocalSessions, Scenario, Step};
 use crate::schedule::{Class, Schedule};
 use std::collections::BTreeMap;
-use zoetrope_core::{Config, ConnId, Ensemble, Input, Instant, Member, PeerAddress, Sid, Timer};
+use zoetrope_core::{
+    Config, ConnId, Ensemble, Input, Instant, Member, PeerAddress, Server, Sid, Timer,
+};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -71,7 +74,8 @@ pub(crate) enum Mend {
     Slow { from: usize, to: usize },
 }
 
-/// The world.
+/// The world. Its clone goes on as it would have.
+#[derive(Clone)]
 pub struct World<J> {
     pub(crate) now: u64,
     pub(crate) schedule: Schedule<Event>,
@@ -86,6 +90,12 @@ pub struct World<J> {
     pub(crate) mistake: Mistake,
     pub(crate) figures: Figures,
     pub(crate) trace: u64,
+    /// No event happens from then on, µs.
+    stop_at: u64,
+    /// Effects that servers have had.
+    pub(crate) effects: u64,
+    pub(crate) crash_at: Option<CrashAt>,
+    pub(crate) watch: Watch<J>,
     /// Who sees it all.
     pub judge: J,
 }
@@ -169,6 +179,10 @@ impl<J: Judge> World<J> {
             mistake,
             figures: Figures::default(),
             trace: 0xcbf2_9ce4_8422_2325,
+            stop_at: u64::MAX,
+            effects: 0,
+            crash_at: None,
+            watch: Watch::nobody(),
             judge,
         };
         for host in 0..world.hosts.len() {
@@ -183,22 +197,49 @@ impl<J: Judge> World<J> {
 
     /// Runs the scenario's steps.
     pub fn run(mut self, steps: &[Step]) -> Outcome {
-        self.take(steps)
+        self.play(steps)
     }
 
     /// Runs the scenario's steps and kills the server. Also answers the files it left: names and contents.
     pub fn run_for_files(mut self, steps: &[Step]) -> (Outcome, Vec<(String, Vec<u8>)>) {
-        let outcome = self.take(steps);
+        let outcome = self.play(steps);
         (outcome, self.hosts[0].files())
     }
 
-    fn take(&mut self, steps: &[Step]) -> Outcome {
+    /// Runs these steps. Behind them the world can be looked at, and go on.
+    pub fn play(&mut self, steps: &[Step]) -> Outcome {
         let violation = steps.iter().find_map(|step| self.step(step).err());
+        let violation = violation.filter(|_| !self.is_stopped());
+        if let Some(violation) = &violation {
+            self.judge.broken(self.now, violation);
+        }
         self.figures.simulated_us = self.now;
         Outcome { violation, trace: self.trace, figures: self.figures.clone() }
     }
 
+    /// Lets the world end at that moment, whatever its steps say; µs.
+    pub fn stop_at(&mut self, us: u64) {
+        self.stop_at = us;
+    }
+
+    /// Has the world ended because its time was over?
+    pub fn is_stopped(&self) -> bool {
+        self.now >= self.stop_at
+    }
+
+    /// Simulated time, µs.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Every server: its id, and its process if one runs.
+    pub fn servers(&self) -> impl Iterator<Item = (Sid, Option<&Server>)> {
+        self.hosts.iter().map(|host| (host.sid, host.server.as_ref()))
+    }
+
     fn step(&mut self, step: &Step) -> Verdict {
+        self.judge.begins(self.now, step);
+        self.figures.steps += 1;
         match step {
             Step::Requests(n) => {
                 let (until, deadline) = (self.figures.requests + n, self.now + PATIENCE_US);
@@ -283,101 +324,6 @@ impl<J: Judge> World<J> {
             * u64::from(self.config.tick_ms)
     }
 
-    /// After every fault is over, each client must get a write through.
-    fn expect_service(&mut self, ms: u64) -> Verdict {
-        let asleep = self.hosts.iter().map(|host| host.paused_until).max().unwrap_or(0);
-        let begin = self.now.max(asleep);
-        self.run_until(begin)?;
-        for client in &mut self.clients {
-            client.wrote = false;
-            client.proved = false;
-            client.deaf_until = 0;
-            client.silent_until = 0;
-        }
-        for host in 0..self.hosts.len() {
-            self.hosts[host].slow_disk_until = 0;
-            if self.hosts[host].room_left.take().is_some() {
-                let at = self.at(host);
-                self.judge.room(at, false);
-            }
-        }
-        if self.net.is_hurt() {
-            self.mend(Mend::Network);
-        }
-        let mut deadline = self.now + ms * 1000;
-        let mut down = self.hosts.iter().any(|host| host.server.is_none());
-        let together = self.together();
-        let served = |client: &Client| if together { client.proved } else { client.wrote };
-        while !self.clients.iter().all(served) {
-            // The clock runs from the moment when the last server is back.
-            if down && together {
-                down = self.hosts.iter().any(|host| host.server.is_none());
-                deadline = self.now + ms * 1000;
-            }
-            if self.now > deadline {
-                let waiting: Vec<usize> =
-                    (0..self.clients.len()).filter(|n| !served(&self.clients[*n])).collect();
-                return Err(format!(
-                    "{}{ms} ms after the last fault no write of the clients {waiting:?} was answered",
-                    if together { "L1: " } else { "" }
-                ));
-            }
-            self.advance()?;
-        }
-        Ok(())
-    }
-
-    /// Whatever is wrong stays wrong, and each client must get a write through all the same.
-    fn expect_writes(&mut self, ms: u64) -> Verdict {
-        let deadline = self.now + ms * 1000;
-        self.clients.iter_mut().for_each(|client| client.proved = false);
-        while let Some(waiting) = self.clients.iter().position(|client| !client.proved) {
-            if self.now > deadline {
-                return Err(format!("L4: after {ms} ms no write of client {waiting} was answered"));
-            }
-            self.advance()?;
-        }
-        Ok(())
-    }
-
-    /// Without a quorum, whoever can do with that is answered.
-    fn expect_reads(&mut self, ms: u64) -> Verdict {
-        let deadline = self.now + ms * 1000;
-        self.clients.iter_mut().for_each(|client| client.read_only_answers = 0);
-        while !self.clients.iter().all(|c| !c.willing || c.read_only_answers > 0) {
-            if self.now > deadline {
-                return Err(format!("after {ms} ms a client has no answer of a read-only server"));
-            }
-            self.advance()?;
-        }
-        Ok(())
-    }
-
-    /// Clients rest, and every server must come to hold the same tree.
-    fn expect_agreement(&mut self) -> Verdict {
-        self.mend(Mend::Network);
-        self.clients.iter_mut().for_each(|client| client.idle = true);
-        let deadline = self.now + 2 * self.patience_ms() * 1000;
-        let mut verdict = Ok(());
-        loop {
-            let digests: Vec<Option<u64>> = self
-                .hosts
-                .iter()
-                .map(|h| h.server.as_ref().filter(|s| role::serves(s)).map(|s| s.tree_digest()))
-                .collect();
-            if digests.iter().all(|digest| digest.is_some() && *digest == digests[0]) {
-                break;
-            }
-            if self.now > deadline {
-                verdict = Err(format!("L3: the servers do not come to agree: {digests:x?}"));
-                break;
-            }
-            self.run_until(self.now + 100_000)?;
-        }
-        self.clients.iter_mut().for_each(|client| client.idle = false);
-        verdict
-    }
-
     /// Do the servers form an ensemble?
     pub(crate) fn together(&self) -> bool {
         self.config.ensemble.is_some()
@@ -414,7 +360,14 @@ impl<J: Judge> World<J> {
     }
 
     pub(crate) fn advance(&mut self) -> Verdict {
+        if self.is_watched() {
+            self.show_watcher()?;
+        }
         let (at, class, event) = self.schedule.next().expect("clients always plan something");
+        if at >= self.stop_at {
+            self.now = self.stop_at;
+            return Err("the time of this run is over".to_owned());
+        }
         self.now = self.now.max(at);
         for host in 0..self.hosts.len() {
             if self.hosts[host].paused_until > 0 && self.awake(host) {

@@ -6,7 +6,7 @@ use crate::swarm_ensemble;
 use zoetrope_core::Server;
 
 /// Counts what it is told.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Counter {
     booted: BTreeMap<Sid, u32>,
     opened: BTreeMap<Sid, u32>,
@@ -65,7 +65,7 @@ fn each_host_lives_and_dies_by_itself_and_clients_wander() {
         Step::Fault(Fault::RollingRestart { down: 20 }),
         Step::ExpectService(18_000),
     ];
-    let outcome = world.take(&steps);
+    let outcome = world.play(&steps);
     assert_eq!(outcome.violation, None);
     let count = |of: &BTreeMap<Sid, u32>| of.values().copied().collect::<Vec<_>>();
     assert_eq!(count(&world.judge.booted), [2, 3, 2]);
@@ -77,7 +77,7 @@ fn each_host_lives_and_dies_by_itself_and_clients_wander() {
 fn a_wiped_disk_is_empty_and_its_server_comes_back() {
     let mut world = world(5);
     let wipe = Step::FaultAt { at: Target::Sid(1), fault: Fault::Wipe { down: 50 } };
-    let outcome = world.take(&[Step::Requests(300), wipe, Step::Run(20_000)]);
+    let outcome = world.play(&[Step::Requests(300), wipe, Step::Run(20_000)]);
     assert_eq!(outcome.violation, None);
     assert!(world.hosts[0].serving && !world.hosts[0].forgot);
     // The others have brought it level.
@@ -90,7 +90,7 @@ fn the_same_seed_tells_the_same_story() {
         let scenario = swarm_ensemble(seed);
         let run = || {
             let mut world = World::new(&scenario, Counter::default(), Mistake::None);
-            world.take(&scenario.steps).trace
+            world.play(&scenario.steps).trace
         };
         assert_eq!(run(), run(), "seed {seed}");
     }
@@ -111,4 +111,30 @@ fn epoch_files_survive_when_they_are_durable_and_perhaps_when_they_are_under_way
     }
     let expected = [Some((1, 1)), Some((2, 1)), Some((2, 2))];
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_clone_goes_on_as_it_would_have() {
+    let steps = swarm_ensemble(5).steps;
+    let (first, rest) = steps.split_at(steps.len() / 2);
+    let mut world = world(5);
+    world.play(first);
+    let mut clone = world.clone();
+    let (one, two) = (world.play(rest), clone.play(rest));
+    assert_eq!((one.trace, one.figures.inputs), (two.trace, two.figures.inputs));
+}
+
+#[test]
+fn power_is_lost_right_behind_the_effect_that_was_named() {
+    let mut world = world(6);
+    world.play(&[Step::Requests(20)]);
+    for n in [1, 2, 7] {
+        let mut clone = world.clone();
+        let crashes = clone.figures.crashes;
+        clone.crash_behind(n, crate::Keep::Nothing, 5);
+        while clone.has_crash_ahead() {
+            clone.happen().unwrap();
+        }
+        assert_eq!((clone.effects(), clone.figures.crashes), (world.effects() + n, crashes + 1));
+    }
 }

@@ -2,12 +2,25 @@
 //! digest of a server must match it exactly. Of an ensemble, the order itself is read off what its servers say to each
 //! other and put on their disks, and judged as well.
 
+mod campaign;
 mod checkers;
+mod guard;
 mod model;
 mod oracle;
 mod run;
 mod seeds;
+mod shrink;
+mod sweep;
 mod together;
+mod violation;
 
-pub use run::{Report, judge_and_keep_files, judge_ensemble_seed, judge_scenario, judge_seed};
+pub use campaign::{Campaign, Failure, Kin, News, Part, Shard, Tally};
+pub use guard::{Crash, guarded};
+pub use run::{
+    Report, Visit, judge, judge_and_keep_files, judge_ensemble_seed, judge_scenario, judge_seed,
+    watched, world,
+};
 pub use seeds::{Results, Swarm, run_seeds, thread_cpu_ns};
+pub use shrink::{Effort, Shrunk, shrink};
+pub use sweep::{Fall, Swept, Unswept, sweep};
+pub use violation::{Kind, Violation};

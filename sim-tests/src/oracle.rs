@@ -83,7 +83,7 @@ struct Lease {
 }
 
 /// The judge.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Oracle {
     model: Model,
     proposals: VecDeque<Proposal>,

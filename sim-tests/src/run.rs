@@ -1,9 +1,12 @@
 //! Runs a scenario under the oracle.
 
+use crate::guard::guarded;
 use crate::oracle::Oracle;
 use crate::together::Together;
+use crate::violation::Violation;
 use zoetrope_io_sim::{
-    Figures, Mistake, Outcome, Scenario, World, settings, swarm, swarm_ensemble,
+    Figures, Judge, Mistake, Outcome, Record, Scenario, Step, Traced, World, settings, swarm,
+    swarm_ensemble,
 };
 
 /// How a judged run ended.
@@ -17,17 +20,72 @@ pub struct Report {
     pub figures: Figures,
 }
 
-/// Runs a scenario. `mistake` is one a driver could make; the judges must find it.
-pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
+/// Something to be done with the world of a scenario, whoever judges it.
+pub trait Visit {
+    /// What comes of it.
+    type Out;
+    /// Does it.
+    fn visit<J: Judge + Clone>(self, world: World<J>) -> Self::Out;
+}
+
+/// The world of a scenario with its judges and with somebody who looks on, before anything has happened.
+pub fn watched<R: Record + Clone, V: Visit>(
+    scenario: &Scenario,
+    mistake: Mistake,
+    record: R,
+    visit: V,
+) -> V::Out {
     let config = settings(scenario);
-    let outcome = match config.ensemble {
-        None => World::new(scenario, Oracle::new(), mistake).run(&scenario.steps),
+    match config.ensemble {
+        None => {
+            let judge = Traced::new(Oracle::new(), record);
+            visit.visit(World::new(scenario, judge, mistake))
+        }
+        Some(_) => {
+            let judge = Traced::new(Together::new(&config, scenario.local_sessions), record);
+            visit.visit(World::new(scenario, judge, mistake))
+        }
+    }
+}
+
+/// The world of a scenario with its judges, before anything has happened.
+pub fn world<V: Visit>(scenario: &Scenario, mistake: Mistake, visit: V) -> V::Out {
+    let config = settings(scenario);
+    match config.ensemble {
+        None => visit.visit(World::new(scenario, Oracle::new(), mistake)),
         Some(_) => {
             let judge = Together::new(&config, scenario.local_sessions);
-            World::new(scenario, judge, mistake).run(&scenario.steps)
+            visit.visit(World::new(scenario, judge, mistake))
         }
-    };
+    }
+}
+
+/// Plays all steps.
+struct Play<'a>(&'a [Step]);
+
+impl Visit for Play<'_> {
+    type Out = Outcome;
+
+    fn visit<J: Judge + Clone>(self, mut world: World<J>) -> Outcome {
+        world.play(self.0)
+    }
+}
+
+/// Runs a scenario. `mistake` is one a driver could make; the judges must find it.
+pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
+    let outcome = world(scenario, mistake, Play(&scenario.steps));
     Report { violation: outcome.violation, trace: outcome.trace, figures: outcome.figures }
+}
+
+/// Runs a scenario on a thread of its own, where a panic of the core is a broken promise like any other.
+pub fn judge(scenario: &Scenario, mistake: Mistake) -> Result<Report, Violation> {
+    let scenario = scenario.clone();
+    let report = guarded(move || judge_scenario(&scenario, mistake));
+    let report = report.map_err(|crash| Violation::of_crash(&crash))?;
+    match report.violation {
+        Some(text) => Err(Violation::of_judge(text)),
+        None => Ok(report),
+    }
 }
 
 /// Runs the scenario of a seed.

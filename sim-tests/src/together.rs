@@ -9,7 +9,7 @@ use zoetrope_core::{ChanId, Config, ConnId, Server, Sid};
 use zoetrope_io_sim::{At, Judge, Left, LocalSessions, Op, Peer, Role, Verdict, role_of, serves};
 
 /// The judge of an ensemble.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Together {
     protocol: Protocol,
     oracles: BTreeMap<Sid, Oracle>,

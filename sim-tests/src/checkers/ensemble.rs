@@ -39,7 +39,7 @@ struct Reign {
 }
 
 /// The checks that need no model of the tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Protocol {
     ensemble: Ensemble,
     servers: BTreeMap<Sid, Known>,

@@ -1,0 +1,10 @@
+//! What happened when, at which server or client: values that can be compared, printed and drawn. [`Traced`] stands
+//! between a world and its judge, changes nothing, and is paid for only where it is used.
+
+mod client;
+mod event;
+mod link;
+mod recorder;
+
+pub use event::{DiskOp, Event, Frame, Lane, Message, What};
+pub use recorder::{Record, Traced};

@@ -1,0 +1,106 @@
+//! `bench`: what the simulator does per CPU second, all judges on.
+
+use crate::{Ended, Exit};
+use sim_tests::{Kin, Visit, guarded, judge_scenario, thread_cpu_ns, world};
+use zoetrope_io_sim::{Figures, Judge, Mistake, Scenario, Step, World};
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+An ensemble of three, all judges on: with one request in flight per client, with 16 clients of 16 requests each, with
+clients that only keep their sessions alive; then seeds of the swarm of ensembles. An input is one fact that a server
+is told; what clients say to stay alive is no request. CPU time is that of the one thread that simulates.")]
+pub(crate) struct Args {
+    /// Requests in each of the busy runs
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    requests: u64,
+    /// Simulated hours of the idle run
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    hours: u64,
+    /// Seeds of the swarm
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    seeds: u64,
+}
+
+/// Plays all steps and answers how many txns were committed, all of one epoch.
+struct Measure(Vec<Step>);
+
+impl Visit for Measure {
+    type Out = (Option<String>, Figures, u64);
+
+    fn visit<J: Judge + Clone>(self, mut world: World<J>) -> Self::Out {
+        let outcome = world.play(&self.0);
+        let zxids = world.servers().filter_map(|(_, server)| server.map(|s| s.zxid_applied().0));
+        let txns = zxids.max().unwrap_or(0) as u32;
+        (outcome.violation, outcome.figures, u64::from(txns))
+    }
+}
+
+fn measure(what: &str, pipeline: u32, step: &[Step], target: &str) -> Result<(), String> {
+    let text = "story = 'bench'\nseed = 1\nclients = 16\npeers = 3\nsnap_count = 100000\n\
+                without = ['malformed', 'session-churn']\nsteps = []";
+    let scenario = Scenario::parse(text).map_err(|error| error.to_string())?;
+    let steps = [&[Step::AwaitLeader(30_000)], step].concat();
+    let before = thread_cpu_ns();
+    let (violation, figures, txns) =
+        world(&Scenario { pipeline, ..scenario }, Mistake::None, Measure(steps));
+    let cpu = (thread_cpu_ns() - before) as f64 / 1e9;
+    if let Some(violation) = violation {
+        return Err(format!("{what}: {violation}"));
+    }
+    println!(
+        "{what}: {:.0} inputs, {:.0} requests and {:.0} committed txns per CPU second, {:.1} simulated hours per \
+         CPU-minute ({cpu:.1} s; target {target})",
+        figures.inputs as f64 / cpu,
+        figures.requests as f64 / cpu,
+        txns as f64 / cpu,
+        figures.simulated_us as f64 / 3.6e9 / (cpu / 60.0),
+    );
+    Ok(())
+}
+
+/// A line of this process's status in MiB; 0 where the system does not say.
+fn memory(name: &str) -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
+}
+
+fn swarm(seeds: u64) -> Result<(), String> {
+    // From here on the peak is counted anew.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let (mut cpu, mut requests) = (0, Vec::new());
+    for seed in 0..seeds {
+        let scenario = Kin::Ensemble.scenario(seed);
+        let run = guarded(move || {
+            let before = thread_cpu_ns();
+            let report = judge_scenario(&scenario, Mistake::None);
+            (report, thread_cpu_ns() - before)
+        });
+        let (report, ns) = run.map_err(|crash| format!("seed {seed}: {crash}"))?;
+        if let Some(violation) = report.violation {
+            return Err(format!("seed {seed}: {violation}"));
+        }
+        cpu += ns;
+        requests.push(report.figures.requests);
+    }
+    requests.sort_unstable();
+    println!(
+        "seeds: {:.0} per CPU-minute, the median of {seeds} has {} requests (target 300); at most {:.0} MiB for the \
+         whole process (target 64)",
+        seeds as f64 / (cpu as f64 / 6e10),
+        requests.get(requests.len() / 2).copied().unwrap_or(0),
+        memory("VmHWM"),
+    );
+    Ok(())
+}
+
+pub(crate) fn run(args: &Args) -> Ended {
+    let busy = [Step::Requests(args.requests)];
+    let idle = [Step::Rest, Step::Run(args.hours * 3_600_000)];
+    swarm(args.seeds)?;
+    measure("busy, un-batched", 1, &busy, "500000 inputs")?;
+    measure("busy, 16 x 16", 16, &busy, "100000 committed")?;
+    measure("idle", 16, &idle, "none")?;
+    Ok(Exit::Kept)
+}

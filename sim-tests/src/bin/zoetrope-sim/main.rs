@@ -1,0 +1,76 @@
+//! `zoetrope-sim`: runs, replays and takes apart simulated ensembles. One file per subcommand; a new one is a module
+//! here, a variant of [`Command`] and a line in [`run`].
+
+mod bench;
+mod diff;
+mod exit;
+mod files;
+mod merge;
+mod replay;
+mod run;
+mod shrink;
+mod subject;
+mod sweep;
+mod time;
+
+use clap::{Parser, Subcommand};
+use exit::Exit;
+use std::error::Error;
+use std::process::ExitCode;
+
+/// How a subcommand ends; an error is one of the harness.
+pub(crate) type Ended = Result<Exit, Box<dyn Error>>;
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "zoetrope-sim",
+    version,
+    about = "Servers in a world that loses power, fills disks, cuts links and stops clocks, with every promise judged",
+    after_help = exit::HELP,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run seed after seed, and say at once which of them break a promise
+    Run(run::Args),
+    /// Add up what several `run --out` have written
+    Merge(merge::Args),
+    /// Replay a scenario file or a seed, and say which promise it breaks
+    Replay(replay::Args),
+    /// Show the first event in which two runs differ, and how each came there
+    Diff(diff::Args),
+    /// Make a scenario that fails as small as can be, and see whether it fails with other seeds
+    Shrink(shrink::Args),
+    /// Lose power behind every effect of every server of a scenario, in every way
+    Sweep(sweep::Args),
+    /// Measure what the simulator does per CPU second, all judges on
+    Bench(bench::Args),
+    /// Write the data directory that a simulated server leaves behind
+    Files(files::Args),
+}
+
+fn run(command: &Command) -> Ended {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Merge(args) => merge::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Shrink(args) => shrink::run(args),
+        Command::Sweep(args) => sweep::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Files(args) => files::run(args),
+    }
+}
+
+fn main() -> ExitCode {
+    let exit = run(&Cli::parse().command).unwrap_or_else(|error| {
+        eprintln!("zoetrope-sim: {error}");
+        Exit::Harness
+    });
+    exit.into()
+}

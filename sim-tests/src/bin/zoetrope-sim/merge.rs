@@ -1,0 +1,44 @@
+//! `merge`: the results of several machines as one.
+
+use crate::run::{print_failure, print_tally};
+use crate::{Ended, Exit};
+use sim_tests::Tally;
+use std::path::{Path, PathBuf};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// What `run --out` has written
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Write the sum here, in the same form
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+fn read(file: &Path) -> Result<Tally, String> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+    Tally::parse(&text).map_err(|error| format!("{name}: {error}"))
+}
+
+pub(crate) fn run(args: &Args) -> Ended {
+    let mut sum: Option<Tally> = None;
+    for file in &args.files {
+        let tally = read(file)?;
+        match &mut sum {
+            None => sum = Some(tally),
+            Some(sum) => {
+                sum.merge(tally).map_err(|error| format!("{}: {error}", file.display()))?;
+            }
+        }
+    }
+    let sum = sum.ok_or("no file was given")?;
+    for failure in &sum.failures {
+        print_failure(failure, "");
+    }
+    print_tally(&sum);
+    if let Some(file) = &args.out {
+        std::fs::write(file, sum.to_text()).map_err(|e| format!("{}: {e}", file.display()))?;
+    }
+    Ok(sum.worst().map_or(Exit::Kept, Exit::of_kind))
+}

@@ -1,0 +1,72 @@
+//! What a subcommand works on: a scenario file, or the scenario of a seed.
+
+use clap::Args;
+use sim_tests::Kin;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use zoetrope_io_sim::{Mistake, Scenario};
+
+/// A mistake of the simulated driver.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Planted {
+    /// Put a mistake of the driver in, to see it found [possible values: no-fsync-wait, no-directory-fsync,
+    /// no-torn-tail-check, reply-before-event, replies-out-of-order, no-epoch-wait]
+    #[arg(long, value_name = "NAME", default_value = "none", hide_default_value = true, value_parser = mistake)]
+    pub(crate) mistake: Mistake,
+}
+
+impl Planted {
+    /// The option that says it, for a line that replays.
+    pub(crate) fn option(self) -> String {
+        match self.mistake {
+            Mistake::None => String::new(),
+            mistake => format!(" --mistake {}", mistake.name()),
+        }
+    }
+}
+
+fn mistake(name: &str) -> Result<Mistake, String> {
+    let known = Mistake::ALL.into_iter().find(|mistake| mistake.name() == name);
+    known.ok_or_else(|| {
+        let names: Vec<String> = Mistake::ALL.into_iter().map(Mistake::name).collect();
+        format!("the mistakes are {}", names.join(", "))
+    })
+}
+
+/// One scenario.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub(crate) struct Subject {
+    /// A scenario file
+    #[arg(value_name = "FILE", conflicts_with = "seed", required_unless_present = "seed")]
+    pub(crate) file: Option<PathBuf>,
+    /// The scenario of that seed of a swarm, as `run` runs it
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// The seed is of the swarm of one server that stands alone
+    #[arg(long, requires = "seed", conflicts_with = "ensemble")]
+    pub(crate) alone: bool,
+    /// The seed is of the swarm of ensembles (the default)
+    #[arg(long, requires = "seed")]
+    pub(crate) ensemble: bool,
+}
+
+impl Subject {
+    /// The scenario, and what to call it.
+    pub(crate) fn read(&self) -> Result<(Scenario, String), Box<dyn Error>> {
+        match (&self.file, self.seed) {
+            (Some(file), _) => Ok((read(file)?, file.display().to_string())),
+            (None, Some(seed)) => {
+                let kin = if self.alone { Kin::Alone } else { Kin::Ensemble };
+                Ok((kin.scenario(seed), format!("swarm {kin}")))
+            }
+            (None, None) => Err("a scenario file or --seed N is needed".into()),
+        }
+    }
+}
+
+/// Reads a scenario file.
+pub(crate) fn read(file: &Path) -> Result<Scenario, Box<dyn Error>> {
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    Ok(Scenario::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?)
+}
