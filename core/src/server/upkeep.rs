@@ -421,10 +421,8 @@ impl Server {
     }
 
     pub(super) fn on_reserved(&mut self, file: FileId, upto: u64) {
-        let was_full = self.journal.no_room();
         self.journal.on_reserved(file, upto);
-        if was_full {
-            self.full_since = None;
+        if self.full_since.take().is_some() {
             self.report(Milestone::RoomFound);
         }
         if self.snapshot_due && self.is_serving() {
@@ -433,8 +431,9 @@ impl Server {
     }
 
     pub(super) fn on_no_room(&mut self, file: FileId) {
-        if !self.journal.no_room() {
-            self.full_since = self.full_since.or(Some(self.now.mono));
+        // The journal forgets it whenever it asks again.
+        if self.full_since.is_none() {
+            self.full_since = Some(self.now.mono);
             self.report(Milestone::RoomLost);
         }
         self.journal.on_no_room(file);
