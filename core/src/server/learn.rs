@@ -476,7 +476,8 @@ impl Server {
         tree.set_up_quotas();
         self.tree = tree;
         self.sessions_applied = sessions;
-        (self.zxid_applied, self.zxid_proposed, self.committed) = (label, label, label);
+        // Whether it is committed is known at UPTODATE: no quorum may have followed this leader yet.
+        (self.zxid_applied, self.zxid_proposed) = (label, label);
         self.history = History::starting_after(label);
         self.set_history_budget();
         // The tree may hold parts of txns above its label, until we have all of those.
