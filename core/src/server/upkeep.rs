@@ -145,18 +145,23 @@ impl Server {
     }
 
     fn begin_reading(&mut self, ceiling: Option<Zxid>) {
-        let mut places = self.files.clone();
-        for gone in &self.gone {
-            places[gone.0 as usize].name.clear();
-        }
         let listing = Listing {
-            files: places.into_iter().map(|place| (place, 0)).collect(),
+            files: self.places().into_iter().map(|place| (place, 0)).collect(),
             ..Listing::default()
         };
         let seed = self.chance.draw();
         let recovery = Recovery::new(&listing, &self.config, seed, ceiling);
         self.recovery = Some(Box::new(recovery));
         self.reading = None;
+    }
+
+    /// All files by their number, those that are gone without a name.
+    pub(super) fn places(&self) -> Vec<FilePlace> {
+        let mut places = self.files.clone();
+        for gone in &self.gone {
+            places[gone.0 as usize].name.clear();
+        }
+        places
     }
 
     /// Stops for good.
