@@ -255,6 +255,8 @@ impl Server {
                     self.tracker.add(session, timeout_ms, self.listening());
                 }
                 self.tracker.make_global(session);
+                // Its client is told now, and could say nothing before.
+                self.tracker.touch(session, self.listening());
                 self.report(Milestone::SessionOpened { session, timeout_ms });
             }
             Txn::CloseSession { .. } => {
@@ -312,6 +314,7 @@ impl Server {
                 return;
             }
             self.clients.dequeue(id);
+            self.hear_of(header.session);
             self.welcome(id, header.session, *timeout_ms);
             return;
         }

@@ -54,7 +54,7 @@ impl Server {
     }
 
     /// A session's client lives. A learner tells its leader when that asks.
-    fn hear_of(&mut self, session: SessionId) {
+    pub(super) fn hear_of(&mut self, session: SessionId) {
         let heard = self.listening();
         self.tracker.touch(session, heard);
         // The leader knows nothing of a local one.

@@ -354,7 +354,9 @@ impl Server {
     /// Once in half a tick: who has not been heard of?
     pub(super) fn on_tick(&mut self) {
         let heard = self.listening();
-        let expired = if self.leads() { self.tracker.expired(heard) } else { Vec::new() };
+        let mut expired = if self.leads() { self.tracker.expired(heard) } else { Vec::new() };
+        // Of one whose beginning is still in flight, nobody has been told.
+        expired.retain(|session| self.sessions_applied.contains_key(session));
         for session in expired {
             match self.propose_expiry(session) {
                 Ok(_) => {
