@@ -116,6 +116,10 @@ impl Server {
         sids.contains(&me) && self.peers.as_ref().is_some_and(quorum)
     }
 
+    fn can_lead(&self, sid: Sid) -> bool {
+        self.peers.as_ref().is_some_and(|peers| peers.ensemble.weight(sid) != 0)
+    }
+
     /// Goes on to the next stage as often as its barrier is passed.
     pub(super) fn pass_barriers(&mut self) {
         while let Some(leader) = self.leader() {
@@ -339,7 +343,8 @@ impl Server {
                     "the history of server {sid} (epoch {}, zxid {last}) is newer than ours (epoch {}, zxid {our_last})",
                     current.0, our_epoch.0
                 );
-                match voter {
+                // Without weight it never could, and what only it has is on no quorum.
+                match voter && self.can_lead(sid) {
                     true => self.rest(&why),
                     false => return Err(PeerFault(why)),
                 }
