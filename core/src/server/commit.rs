@@ -242,7 +242,7 @@ impl Server {
                 ));
             }
         }
-        let origin = origin.or_else(|| self.take_asker(&header));
+        let origin = origin.or_else(|| self.take_asker(&header, &txn));
         self.zxid_applied = zxid;
         self.figures.committed += 1;
         self.outstanding.forget(zxid);
@@ -273,13 +273,9 @@ impl Server {
     }
 
     /// The connection whose forwarded write became this txn. A leader makes one txn of each, in the order they came to it.
-    fn take_asker(&mut self, header: &TxnHeader) -> Option<ConnId> {
-        let learner = self.learner_mut()?;
-        let (session, xid, _) = learner.forwarded.front()?;
-        if (*session, *xid) != (header.session, header.cxid) {
-            return None;
-        }
-        learner.forwarded.pop_front().map(|(.., conn)| conn)
+    fn take_asker(&mut self, header: &TxnHeader, txn: &Txn) -> Option<ConnId> {
+        let forwarded = &mut self.learner_mut()?.forwarded;
+        forwarded.pop_front_if(|first| first.became(header, txn))?.conn
     }
 
     /// Was the txn proposed last the end of a session?
@@ -317,6 +313,10 @@ impl Server {
             self.hear_of(header.session);
             self.welcome(id, header.session, *timeout_ms);
             return;
+        }
+        if conn.state == ConnState::Opening {
+            // The leader will not have the session.
+            return self.drop_conn(id, DropReason::NotServing);
         }
         if matches!(txn, Txn::Error { code } if *code == ErrorCode::SessionMoved.number()) {
             // Its client has gone to another server: this connection is of no use to it (client protocol §1.7).

@@ -4,7 +4,7 @@ use super::Server;
 use super::clients::{ConnState, Waiting};
 use super::commit::{Origin, Refused, Wish, Work};
 use super::journal::Claim;
-use super::learn::Asker;
+use super::learn::{Asker, Forwarded};
 use super::local::asks_for_ephemeral;
 use super::peers::Done;
 use super::read_only::needs_quorum;
@@ -182,7 +182,8 @@ impl Server {
                 let body = timeout_ms.to_be_bytes();
                 self.forward(session, Xid(0), OpCode::CreateSession, &body, None);
                 if let Some(learner) = self.learner_mut() {
-                    learner.forwarded.push_back((session, Xid(0), id));
+                    let (xid, op, conn) = (Xid(0), OpCode::CreateSession, Some(id));
+                    learner.forwarded.push_back(Forwarded { session, xid, op, conn });
                 }
                 Ok(Zxid::ZERO)
             }
@@ -438,7 +439,7 @@ impl Server {
             if !self.config.local_sessions_upgrading {
                 // The leader refuses it too, but cannot know why. A multi's results are the leader's, as in Java.
                 refusal = Some(ErrorCode::EphemeralOnLocalSession).filter(|_| op != OpCode::Multi);
-            } else if let Err(refused) = self.upgrade(id, session) {
+            } else if let Err(refused) = self.upgrade(session) {
                 return match refused {
                     Refused::Awaited => Taken::NotYet,
                     Refused::Lacking => self.refuse(id, xid, ErrorCode::SystemError),
@@ -488,7 +489,7 @@ impl Server {
         }
         self.forward(session, xid, op, body, Some(id));
         if let Some(learner) = self.learner_mut() {
-            learner.forwarded.push_back((session, xid, id));
+            learner.forwarded.push_back(Forwarded { session, xid, op, conn: Some(id) });
         }
     }
 
