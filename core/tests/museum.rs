@@ -210,3 +210,22 @@ fn a_check_outside_of_a_multi_becomes_no_txn() {
     assert_eq!(bench.server.zxid_applied(), zxid);
     assert!(bench.closed, "as in Java");
 }
+
+/// What a quota says it has counted is a znode that anybody may write.
+#[test]
+fn figures_of_a_quota_beyond_all_numbers_are_borne() {
+    let mut bench = Bench::start(Files::new(), Config { enforce_quota: true, ..Config::default() });
+    bench.connect();
+    for path in ["/a", "/zookeeper/quota/a", "/zookeeper/quota/a/zookeeper_limits"] {
+        bench.ask(&create(path.to_owned(), 0));
+    }
+    bench.ask(&create("/zookeeper/quota/a/zookeeper_stats".to_owned(), 0));
+    let set = |path: &str, data: &'static [u8]| {
+        let path = Some(format!("/zookeeper/quota/a/{path}").into());
+        Request::SetData { path, data: Some(data), version: -1 }
+    };
+    let limits = b"count=1,bytes=1,countHardLimit=9223372036854775807,byteHardLimit=9";
+    bench.ask(&set("zookeeper_limits", limits));
+    bench.ask(&set("zookeeper_stats", b"count=9223372036854775807,bytes=-9223372036854775808"));
+    assert_eq!(bench.try_ask(&create("/a/b".to_owned(), 0)), 0);
+}

@@ -393,7 +393,7 @@ impl Server {
         let now_ms = self.now.wall_ms;
         let is_due = |id: &crate::tree::NodeId| {
             let node = self.tree.node(*id);
-            let (stat, age_ms) = (node.persisted(), now_ms - node.persisted().mtime);
+            let (stat, age_ms) = (node.persisted(), now_ms.saturating_sub(node.persisted().mtime));
             let due = match self.tree.owner(node) {
                 Owner::Container => {
                     stat.cversion > 0 || (never_used_ms != 0 && age_ms > never_used_ms)
