@@ -6,7 +6,7 @@ use super::history::{History, epoch, names_no_txn};
 use super::links::Chan;
 use super::packet::{
     ACK, ACKEPOCH, COMMIT, COMMIT_AND_ACTIVATE, DIFF, FOLLOWERINFO, INFORM, INFORM_AND_ACTIVATE,
-    LEADERINFO, NEWLEADER, OBSERVERINFO, Packet, SNAP, TRUNC, UPTODATE,
+    LEADERINFO, NEWLEADER, OBSERVERINFO, PING, Packet, SNAP, TRUNC, UPTODATE,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use zoetrope_core::{ChanId, Ensemble, Link, Sid};
@@ -54,6 +54,8 @@ pub(crate) struct Protocol {
     shown: BTreeMap<Sid, i64>,
     /// Learners that may be brought level at a time by the tree, and by txns, before observers are turned away.
     pub(crate) syncs_max: (usize, usize),
+    /// Sessions that leaders have heard of by pings, and were not taken yet.
+    pub(crate) touched: Vec<i64>,
 }
 
 fn named(name: &str, holds: bool, story: impl FnOnce() -> String) -> Verdict {
@@ -93,6 +95,7 @@ impl Protocol {
             digests: BTreeMap::new(),
             shown: BTreeMap::new(),
             syncs_max: (10, 100),
+            touched: Vec::new(),
         }
     }
 
@@ -308,6 +311,11 @@ impl Protocol {
             }
             if packet.kind == ACKEPOCH && packet.data.as_deref() != Some(&[0xff; 4]) {
                 self.reigns.entry(epoch).or_default().promised.insert(other);
+            }
+            if packet.kind == PING {
+                let sessions = packet.data.iter().flat_map(|data| data.chunks_exact(12));
+                let session = |one: &[u8]| one.first_chunk().map(|id| i64::from_be_bytes(*id));
+                self.touched.extend(sessions.filter_map(session));
             }
             if packet.kind == ACK {
                 let reign = self.reigns.entry(epoch).or_default();
