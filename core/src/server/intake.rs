@@ -359,6 +359,9 @@ impl Server {
             let zxid = Some(Zxid(-1));
             return self.answer(id, Waiting::Answer { xid: header.xid, err, zxid, then_close });
         };
+        if self.reads_nothing(id) {
+            return Taken::NotYet;
+        }
         match op {
             OpCode::Auth => return self.on_auth(id, header.xid, &mut r),
             OpCode::Sasl => return self.on_sasl(id, header.xid, &mut r),
@@ -598,14 +601,17 @@ impl Server {
         Taken::Yes
     }
 
+    /// Has the client left so much unread that nothing more is done for it, not even what is answered out of turn?
+    fn reads_nothing(&self, id: ConnId) -> bool {
+        let conn = self.clients.conns.get(&id);
+        conn.is_some_and(|conn| conn.unsent() > self.config.limits.output_budget)
+    }
+
     /// Is there a limit that this request has to respect?
     fn must_wait(&self, id: ConnId, op: OpCode) -> bool {
         let limits = &self.config.limits;
         let Some(conn) = self.clients.conns.get(&id) else { return false };
         let releases = matches!(op, OpCode::CloseSession | OpCode::Delete | OpCode::Ping);
-        if conn.unsent() > limits.output_budget {
-            return true;
-        }
         if (is_write(op) || op == OpCode::Sync) && self.leader_is_behind() {
             return true;
         }
