@@ -270,7 +270,7 @@ impl Protocol {
         if end.peer.link == Link::ObserverMaster {
             return self.hands_on(sid, chan, packet);
         }
-        let (reign, uptodate) = (end.epoch, end.uptodate);
+        let (reign, uptodate, other) = (end.epoch, end.uptodate, end.peer.other);
         match packet.kind {
             DIFF | TRUNC | SNAP => self.brings_level(sid, chan),
             LEADERINFO => self.offers_epoch(sid, epoch(packet.zxid)),
@@ -280,7 +280,16 @@ impl Protocol {
                 self.history.begins(epoch(packet.zxid), log_end);
                 self.history.leads(sid, epoch(packet.zxid))
             }
-            UPTODATE => self.establishes(sid, reign.unwrap_or(0)),
+            UPTODATE => {
+                let reign = reign.unwrap_or(0);
+                self.establishes(sid, reign)?;
+                // The learner takes all it has for committed.
+                let has = self.known(other).performed.end();
+                match epoch(has) == reign && !names_no_txn(has) {
+                    true => self.may_commit(sid, has),
+                    false => Ok(()),
+                }
+            }
             COMMIT | COMMIT_AND_ACTIVATE | INFORM | INFORM_AND_ACTIVATE => {
                 let own = reign == Some(epoch(packet.zxid));
                 if own {
@@ -321,6 +330,13 @@ impl Protocol {
                 let reign = self.reigns.entry(epoch).or_default();
                 if names_no_txn(packet.zxid) {
                     reign.newleader.insert(other);
+                    // Whoever comes back to its leader has what it had of this epoch.
+                    let disk = self.servers.get(&other).map(|known| &known.performed);
+                    let has = disk.filter(|disk| disk.holds(disk.end())).map_or(0, View::end);
+                    if self::epoch(has) == epoch {
+                        let acked = reign.acks.entry(other).or_insert(0);
+                        *acked = has.max(*acked);
+                    }
                 } else {
                     let acked = reign.acks.entry(other).or_insert(0);
                     *acked = packet.zxid.max(*acked);
