@@ -4,7 +4,9 @@
 use crate::config::Config;
 use crate::effect::{FileId, FilePlace, Milestone};
 use crate::ids::{SessionId, Zxid};
-use crate::journal::{Record, Scanner, Verdict, log_zxid, logs_to_replay, snapshot_candidates};
+use crate::journal::{
+    Record, Scanner, Verdict, log_zxid, logs_to_replay, snapshot_between, snapshot_candidates,
+};
 use crate::server::Listing;
 use crate::snapshot::{Flaw, Item, Next, SnapshotReader};
 use crate::tree::{DataTree, DigestLog};
@@ -411,6 +413,20 @@ impl Recovery {
             if self.ceiling.is_some_and(|ceiling| record.header.zxid > ceiling) {
                 return self.cut_here(file, record.at);
             }
+            let (before, next) = (self.state.zxid, record.header.zxid);
+            if next.follows(before)
+                && next != before.next()
+                && !self.allow_gaps
+                && let Some(skipped) = snapshot_between(&self.files, before, next)
+            {
+                let (name, snapshot) = (self.name(file), &self.files[skipped].name);
+                let what = format!(
+                    "{name} at offset {}: {next} comes after {before}, and {snapshot}, which cannot be read, is the only \
+                     one that may tell what lies between",
+                    record.at
+                );
+                return self.fail(what, SKIPPED_REMEDY);
+            }
             let kept = self.keep_history;
             let gaps = self.allow_gaps;
             if let Err(after) = self.state.replay(&record, gaps, kept, &mut self.milestones) {
@@ -506,6 +522,10 @@ impl Recovery {
 const LOG_REMEDY: &str = "Nothing was changed. What follows that place may have been acknowledged to clients: restore \
     the file from a backup or another server. Only if its loss is accepted, move the newer logs away and cut this one \
     there (truncate -s OFFSET FILE)";
+
+/// What to do about a snapshot that is needed and damaged.
+const SKIPPED_REMEDY: &str = "Restore that snapshot from a backup. In an ensemble, the data directory can be moved aside \
+    instead: the server gets everything from its leader";
 
 impl State {
     fn empty(tree: DataTree) -> Self {

@@ -103,3 +103,22 @@ fn a_connection_proves_no_endless_number_of_identities() {
     let refused = (60..100).find(|n| bench.try_ask(&auth(*n)) != 0);
     assert_eq!((refused, bench.closed), (Some(61), true));
 }
+
+/// Authentication is answered out of turn, but not without end to a client that reads nothing.
+#[test]
+fn who_authenticates_without_reading_is_not_answered_for_ever() {
+    for request in [
+        Request::Auth { scheme: Some("ip".into()), auth: None },
+        Request::Sasl { token: Some(b"token") },
+    ] {
+        let mut config = Config::default();
+        config.limits.output_budget = 10_000;
+        let mut bench = Bench::start(Files::new(), config);
+        bench.connect();
+        let mut bytes = Vec::new();
+        request.encode(Xid(1), &mut bytes);
+        let many = bytes.repeat(100);
+        let answered: usize = (0..100).map(|_| bench.send_on(ConnId(1), &many).len()).sum();
+        assert!((9_900..11_000).contains(&answered), "{answered} bytes wait");
+    }
+}

@@ -115,3 +115,40 @@ fn it_comes_back_to_its_own_server_while_it_lives() {
     assert_eq!(bench.server.status().local_sessions, 0);
     assert_eq!(asked(&bench), [], "its end is no txn");
 }
+
+/// Java numbers no operation 0, but other clients may; txns of the servers' own all have that number.
+#[test]
+fn a_write_numbered_0_is_not_answered_by_the_end_of_its_session() {
+    let mut bench = Bench::start(Files::new(), config());
+    lead(&mut bench);
+    assert_eq!(bench.greet(CONN, &hello(SessionId::NONE, &[0; 16])), None);
+    let session = asked(&bench)[0].0;
+    let opens = Txn::CreateSession { timeout_ms: 10_000 };
+    propose_for(&mut bench, (session, Xid(0)), 1, &opens);
+    packet(&mut bench, PacketKind::Commit, zxid(1), None);
+    bench.send_on(CONN, &[]);
+    let mut bytes = Vec::new();
+    create("/a", 0).encode(Xid(0), &mut bytes);
+    bench.send_on(CONN, &bytes);
+    propose_for(&mut bench, (session, Xid(0)), 2, &Txn::CloseSession { paths: None });
+    packet(&mut bench, PacketKind::Commit, zxid(2), None);
+    assert!(bench.closed);
+    assert_eq!(bench.send_on(CONN, &[]), [], "it was not created");
+}
+
+/// What makes no sense is the leader's mistake: clients of this server that asked for something else go on.
+#[test]
+fn a_refused_upgrade_is_nobodys_answer() {
+    let mut bench = follower(true);
+    let session = open(&mut bench);
+    send(&mut bench, &[create("/e", 1)]);
+    assert_eq!(asked(&bench), [(session, OpCode::CreateSession), (session, OpCode::Create)]);
+    let refused = Txn::Error { code: -112 };
+    for (counter, cxid) in [(1, Xid(0)), (2, Xid(1))] {
+        propose_for(&mut bench, (session, cxid), counter, &refused);
+        packet(&mut bench, PacketKind::Commit, zxid(counter), None);
+    }
+    let answer = bench.send_on(CONN, &[]);
+    assert_eq!(answer[4..8], [0, 0, 0, 1]);
+    assert_eq!(answer[16..20], (-112i32).to_be_bytes());
+}

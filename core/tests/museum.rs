@@ -80,6 +80,41 @@ fn an_observer_that_calls_itself_a_follower_is_not_counted() {
     assert!(!joined_by(Sid(4)));
 }
 
+/// A server without weight can never lead, so its newer history, which no quorum has, must not keep others from leading.
+#[test]
+fn a_follower_without_weight_does_not_end_an_election() {
+    let mut config = config();
+    let ensemble = config.ensemble.as_mut().unwrap();
+    let member = Member { addresses: Vec::new(), observer: false, client: None };
+    ensemble.members.insert(Sid(4), member);
+    ensemble.groups.insert(1, ensemble.members.keys().copied().collect());
+    ensemble.weights.insert(Sid(4), 0);
+    let mut bench = Bench::start(Files::new(), config);
+    let (sid, link) = (Some(Sid(3)), Link::Election);
+    bench.tell(&Input::PeerUp { sid, chan: VOTES, link, addr: addr() });
+    vote(&mut bench, VOTES, Sid(1));
+    let say = |bench: &mut Bench, chan, kind, zxid, data: &[u8]| {
+        let mut bytes = Vec::new();
+        encode_packet(kind, zxid, Some(data), &mut bytes);
+        bench.tell(&Input::PeerFrames { chan, bytes: &bytes });
+    };
+    let mut current = Vec::new();
+    encode_ack_epoch(Some(Epoch(0)), &mut current);
+    let (light, heavy) = (ChanId(20), STREAM);
+    for (sid, chan) in [(Sid(4), light), (Sid(3), heavy)] {
+        bench.tell(&Input::PeerUp { sid: None, chan, link: Link::Quorum, addr: addr() });
+        let mut info = Vec::new();
+        let (protocol_version, config_version) = (QUORUM_PROTOCOL, 0);
+        LearnerInfo { sid, protocol_version, config_version }.encode(&mut info);
+        say(&mut bench, chan, PacketKind::FollowerInfo, Zxid::ZERO, &info);
+    }
+    say(&mut bench, light, PacketKind::AckEpoch, Zxid(1), &current);
+    assert!(bench.given_up.contains(&light), "it comes again when there is a leader");
+    say(&mut bench, heavy, PacketKind::AckEpoch, Zxid::ZERO, &current);
+    say(&mut bench, heavy, PacketKind::Ack, zxid(0), &[]);
+    assert_eq!(bench.server.phase(), Phase::Leading);
+}
+
 /// Nobody may be led by a server whose list of servers is older.
 #[test]
 fn a_learner_of_a_newer_configuration_is_refused() {
@@ -174,4 +209,23 @@ fn a_check_outside_of_a_multi_becomes_no_txn() {
     bench.send_on(ConnId(1), &frame);
     assert_eq!(bench.server.zxid_applied(), zxid);
     assert!(bench.closed, "as in Java");
+}
+
+/// What a quota says it has counted is a znode that anybody may write.
+#[test]
+fn figures_of_a_quota_beyond_all_numbers_are_borne() {
+    let mut bench = Bench::start(Files::new(), Config { enforce_quota: true, ..Config::default() });
+    bench.connect();
+    for path in ["/a", "/zookeeper/quota/a", "/zookeeper/quota/a/zookeeper_limits"] {
+        bench.ask(&create(path.to_owned(), 0));
+    }
+    bench.ask(&create("/zookeeper/quota/a/zookeeper_stats".to_owned(), 0));
+    let set = |path: &str, data: &'static [u8]| {
+        let path = Some(format!("/zookeeper/quota/a/{path}").into());
+        Request::SetData { path, data: Some(data), version: -1 }
+    };
+    let limits = b"count=1,bytes=1,countHardLimit=9223372036854775807,byteHardLimit=9";
+    bench.ask(&set("zookeeper_limits", limits));
+    bench.ask(&set("zookeeper_stats", b"count=9223372036854775807,bytes=-9223372036854775808"));
+    assert_eq!(bench.try_ask(&create("/a/b".to_owned(), 0)), 0);
 }

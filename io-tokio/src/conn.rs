@@ -23,9 +23,17 @@ pub(crate) struct ConnIo {
     pub(crate) closing: bool,
     /// Rouses the reading side when `paused` or `closing` changed.
     pub(crate) changed: Rc<Notify>,
+    /// Rouses the task that waits for the socket to take more: it shall not.
+    pub(crate) stop: Rc<Notify>,
 }
 
 impl ConnIo {
+    /// Nothing more is read or written, however much is left.
+    pub(crate) fn end(self) {
+        self.changed.notify_one();
+        self.stop.notify_one();
+    }
+
     /// Sends as much as the socket takes now; true when something is left.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> std::io::Result<bool> {
         let Some(writer) = self.writer.as_mut().filter(|_| self.backlog.is_empty()) else {
@@ -154,6 +162,7 @@ mod tests {
             paused: false,
             closing: false,
             changed: Rc::default(),
+            stop: Rc::default(),
         };
         assert!(conn.send(&[2]).unwrap());
         assert_eq!((conn.backlog.as_slice(), conn.taken), (&[1, 2][..], 0));

@@ -234,6 +234,7 @@ async fn serve(shared: Rc<Shared>, id: ConnId, stream: TcpStream, peer: SocketAd
             paused: false,
             closing: false,
             changed: changed.clone(),
+            stop: Rc::default(),
         };
         core.conns.insert(id, conn);
         let now = core.clock.now();
@@ -292,7 +293,12 @@ async fn serve(shared: Rc<Shared>, id: ConnId, stream: TcpStream, peer: SocketAd
     if !client_went {
         let _ = tokio::time::timeout(FAREWELL, drain).await;
     }
-    shared.core.borrow_mut().count_out(peer.ip());
+    let mut core = shared.core.borrow_mut();
+    // Whoever has not read its last replies by now never will, and would keep their memory and its socket.
+    if let Some(conn) = core.conns.remove(&id) {
+        conn.end();
+    }
+    core.count_out(peer.ip());
 }
 
 /// How a connection came to its end.
@@ -379,7 +385,7 @@ fn on_bytes(shared: &Shared, id: ConnId, bytes: &[u8], intake: &mut Intake) -> O
 /// Waits until a slow socket takes more, as often as needed.
 async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
     loop {
-        let (mut writer, bytes) = {
+        let (mut writer, bytes, stop) = {
             let mut core = shared.core.borrow_mut();
             let Some(conn) = core.conns.get_mut(&id) else { return };
             let Some(writer) = conn.writer.take() else { return };
@@ -387,13 +393,17 @@ async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
                 conn.writer = Some(writer);
                 return;
             }
-            (writer, std::mem::take(&mut conn.backlog))
+            (writer, std::mem::take(&mut conn.backlog), conn.stop.clone())
         };
         let mut at = 0;
         while at < bytes.len() {
             // Small pieces, so that the core learns of every bit of credit.
             let piece = &bytes[at..bytes.len().min(at + READ_AT_ONCE)];
-            let outcome = write_some(&mut writer, piece).await;
+            let outcome = tokio::select! {
+                biased;
+                () = stop.notified() => return,
+                outcome = write_some(&mut writer, piece) => outcome,
+            };
             let mut core = shared.core.borrow_mut();
             let Some(conn) = core.conns.get_mut(&id) else { return };
             match outcome {
@@ -511,7 +521,7 @@ impl Core {
     /// The connection is gone: nobody is told anything any more.
     fn forget(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.remove(&id) {
-            conn.changed.notify_one();
+            conn.end();
             self.tell_closed(id);
         }
     }

@@ -2,7 +2,7 @@
 //! client must be what the model says at that point of the order, and what it forgets over a crash must be something
 //! nobody was told.
 
-use crate::checkers::names_no_txn;
+use crate::checkers::{epoch, names_no_txn};
 use crate::model::{Answer, Context, Entry, Happening, Model, allowed, parent_of};
 use base64::Engine as _;
 use sha1::Digest as _;
@@ -22,6 +22,8 @@ struct Waiting {
     ids: Vec<(String, String)>,
     /// What the log made of it, and what must be answered.
     decided: Option<(i64, Answer)>,
+    /// The last txn that was known to be committed when it came.
+    known: i64,
 }
 
 /// An event a connection has to hear.
@@ -103,6 +105,8 @@ pub(crate) struct Oracle {
     locals: BTreeSet<i64>,
     /// Sessions whose creation was proposed, somewhere.
     born: BTreeSet<i64>,
+    /// The last txn that is known to be committed by now, somewhere.
+    known: i64,
 }
 
 /// What a client has seen, as far as it names a txn. `(e,0)` does not: a server of that epoch may show it or the txn before.
@@ -126,6 +130,7 @@ impl Oracle {
             local: LocalSessions::Off,
             locals: BTreeSet::new(),
             born: BTreeSet::new(),
+            known: 0,
         }
     }
 
@@ -147,6 +152,24 @@ impl Oracle {
         let (header, txn, digest) = decode_txn(txn).map_err(|e| format!("P1: {e}"))?;
         let proven = self.proven_by_now();
         self.proposals.push_back(Proposal { header, txn, digest, origin: None, proven });
+        Ok(())
+    }
+
+    /// That txn is committed, and what comes from now on may ask to be level with it.
+    pub(crate) fn knows(&mut self, zxid: i64) {
+        self.known = zxid;
+    }
+
+    /// A `sync` promises that its server has caught up with all that was committed when it came. Not with what another
+    /// leader has committed meanwhile: that of this server need not have noticed (quorum protocol §15, B14).
+    fn check_sync(waiting: &Waiting, zxid: i64) -> Result<(), String> {
+        let is_sync = matches!(decode(&waiting.frame), Some(Request::Sync { .. }));
+        if is_sync && zxid < waiting.known && epoch(zxid) == epoch(waiting.known) {
+            return Err(format!(
+                "a sync is answered at {zxid:#x}, but {:#x} was committed before it came",
+                waiting.known
+            ));
+        }
         Ok(())
     }
 
@@ -618,6 +641,9 @@ impl Oracle {
             }
             return Ok(());
         }
+        if err == 0 {
+            Self::check_sync(&waiting, zxid).map_err(|e| format!("{}: {e}", story()))?;
+        }
         if err != 0 && self.may_refuse(id, &waiting.frame, err) {
             return Ok(());
         }
@@ -812,7 +838,8 @@ impl Judge for Oracle {
             self.ending.insert(conn.session);
         }
         let (ids, xid) = (conn.ids.clone(), header.xid.0);
-        conn.waiting.push_back(Waiting { xid, frame: frame.to_vec(), ids, decided: None });
+        let (frame, known) = (frame.to_vec(), self.known);
+        conn.waiting.push_back(Waiting { xid, frame, ids, decided: None, known });
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The judge of an ensemble: what its servers say to each other is checked by [`Protocol`]; what each of them says to its
 //! clients by an oracle of its own, all of which execute the one order that the protocol has shown to be committed.
 
-use crate::checkers::{Protocol, epoch};
+use crate::checkers::{Lives, Protocol, epoch};
 use crate::oracle::{Oracle, asks_for_ephemeral};
 use std::collections::{BTreeMap, BTreeSet};
 use zoetrope_core::wire::{ConnectResponse, OpCode, Reader, RequestHeader, Txn, decode_txn};
@@ -20,6 +20,11 @@ pub(crate) struct Together {
     askers: BTreeSet<i64>,
     /// Sessions whose end is committed.
     ended: BTreeSet<i64>,
+    /// Sessions whose clients have asked for their end.
+    leaving: BTreeSet<i64>,
+    lives: Lives,
+    /// A disk was full: what a leader was sent may wait until it leads no more.
+    was_full: bool,
 }
 
 impl Together {
@@ -37,6 +42,9 @@ impl Together {
             local,
             askers: BTreeSet::new(),
             ended: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            lives: Lives::default(),
+            was_full: false,
         }
     }
 
@@ -53,7 +61,8 @@ impl Together {
                 decode_txn(bytes).map_err(|e| format!("P1: {zxid:#x} cannot be read: {e}"))?;
             let session = header.session.0;
             match txn {
-                Txn::CreateSession { .. } => {
+                Txn::CreateSession { timeout_ms } => {
+                    self.lives.begins(session, timeout_ms);
                     let wanted = match self.local {
                         LocalSessions::Off => true,
                         LocalSessions::Kept => false,
@@ -71,6 +80,19 @@ impl Together {
                     self.oracles.values_mut().for_each(|oracle| oracle.ends(session));
                 }
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A server has logged these first, so it leads: whose time is over?
+    fn expired(&self, at: At, fresh: &[i64]) -> Verdict {
+        for zxid in fresh {
+            let bytes = self.protocol.history.bytes(*zxid).unwrap_or_default();
+            let Ok((header, Txn::CloseSession { .. }, _)) = decode_txn(bytes) else { continue };
+            let session = header.session.0;
+            if header.cxid.0 == 0 && !self.was_full && !self.leaving.contains(&session) {
+                self.lives.expires(at, session)?;
             }
         }
         Ok(())
@@ -133,6 +155,7 @@ impl Together {
 impl Judge for Together {
     fn appended(&mut self, at: At, records: &[u8]) -> Verdict {
         let fresh = self.protocol.appended(at, records)?;
+        self.expired(at, &fresh)?;
         self.proposed(&fresh)
     }
 
@@ -143,15 +166,22 @@ impl Judge for Together {
     fn heard(&mut self, at: At, conn: ConnId, frame: &[u8]) -> Verdict {
         let header = RequestHeader::decode(&mut Reader::new(frame));
         let session = self.oracle(at.sid).session_of(conn);
+        if session > 0 {
+            self.lives.heard(at, session);
+        }
         if session > 0 && asks_for_ephemeral(frame) {
             self.askers.insert(session);
         }
         if session > 0
             && header.is_ok_and(|h| OpCode::from_number(h.kind) == Some(OpCode::CloseSession))
         {
+            self.leaving.insert(session);
             self.oracles.values_mut().for_each(|oracle| oracle.ends(session));
         }
-        self.oracle(at.sid).heard(at, conn, frame)
+        let known = self.protocol.history.head();
+        let oracle = self.oracle(at.sid);
+        oracle.knows(known);
+        oracle.heard(at, conn, frame)
     }
 
     fn answered(&mut self, at: At, replies: &[(ConnId, Vec<u8>)]) -> Verdict {
@@ -175,6 +205,7 @@ impl Judge for Together {
     }
 
     fn stalled(&mut self, at: At, us: u64) {
+        self.lives.stalled(at, us);
         self.oracle(at.sid).stalled(at, us);
     }
 
@@ -204,6 +235,7 @@ impl Judge for Together {
     }
 
     fn room(&mut self, at: At, full: bool) {
+        self.was_full |= full;
         // A leader without room refuses the writes of every server's clients.
         self.oracles.values_mut().for_each(|oracle| oracle.room(at, full));
     }
@@ -231,11 +263,16 @@ impl Judge for Together {
 
     fn peer_sent(&mut self, at: At, chan: ChanId, bytes: &[u8]) -> Verdict {
         let fresh = self.protocol.peer_sent(at, chan, bytes)?;
+        self.expired(at, &fresh)?;
         self.proposed(&fresh)
     }
 
     fn peer_heard(&mut self, at: At, chan: ChanId, bytes: &[u8]) -> Verdict {
-        self.protocol.peer_heard(at, chan, bytes)
+        self.protocol.peer_heard(at, chan, bytes)?;
+        for session in std::mem::take(&mut self.protocol.touched) {
+            self.lives.heard(at, session);
+        }
+        Ok(())
     }
 
     fn peer_down(&mut self, at: At, chan: ChanId) {

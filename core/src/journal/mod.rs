@@ -15,8 +15,8 @@ mod scan_tests;
 mod tail;
 
 pub(crate) use names::{
-    log_name, log_zxid, logs_to_replay, purgeable, snapshot_candidates, snapshot_name,
-    snapshot_zxid,
+    log_name, log_zxid, logs_to_replay, purgeable, snapshot_between, snapshot_candidates,
+    snapshot_name, snapshot_zxid,
 };
 pub(crate) use record::{
     FILE_HEADER_LEN, PREFIX_LEN, encode_file_header, encode_payload, encode_record,

@@ -64,6 +64,14 @@ pub(crate) fn logs_to_replay(files: &[FilePlace], start: Zxid) -> Vec<(usize, Zx
     all
 }
 
+/// Position of a snapshot between two txns that stand one behind the other in the logs, the second of a later epoch. A
+/// server that was given its leader's tree goes on logging behind it, so the logs may lack what the tree brought, and the
+/// zxids alone do not show it: every epoch begins with 1.
+pub(crate) fn snapshot_between(files: &[FilePlace], before: Zxid, next: Zxid) -> Option<usize> {
+    let between = |(at, label): (usize, Zxid)| (before < label && label < next).then_some(at);
+    snapshot_candidates(files).into_iter().find_map(between)
+}
+
 /// Positions of the files that no recovery needs while the `retain` newest snapshots stay, and with them the one
 /// labelled `good`, which is known to be whole.
 pub(crate) fn purgeable(files: &[FilePlace], retain: usize, good: Zxid) -> Vec<usize> {

@@ -242,7 +242,7 @@ impl Server {
                 ));
             }
         }
-        let origin = origin.or_else(|| self.take_asker(&header));
+        let origin = origin.or_else(|| self.take_asker(&header, &txn));
         self.zxid_applied = zxid;
         self.figures.committed += 1;
         self.outstanding.forget(zxid);
@@ -255,6 +255,8 @@ impl Server {
                     self.tracker.add(session, timeout_ms, self.listening());
                 }
                 self.tracker.make_global(session);
+                // Its client is told now, and could say nothing before.
+                self.tracker.touch(session, self.listening());
                 self.report(Milestone::SessionOpened { session, timeout_ms });
             }
             Txn::CloseSession { .. } => {
@@ -271,13 +273,9 @@ impl Server {
     }
 
     /// The connection whose forwarded write became this txn. A leader makes one txn of each, in the order they came to it.
-    fn take_asker(&mut self, header: &TxnHeader) -> Option<ConnId> {
-        let learner = self.learner_mut()?;
-        let (session, xid, _) = learner.forwarded.front()?;
-        if (*session, *xid) != (header.session, header.cxid) {
-            return None;
-        }
-        learner.forwarded.pop_front().map(|(.., conn)| conn)
+    fn take_asker(&mut self, header: &TxnHeader, txn: &Txn) -> Option<ConnId> {
+        let forwarded = &mut self.learner_mut()?.forwarded;
+        forwarded.pop_front_if(|first| first.became(header, txn))?.conn
     }
 
     /// Was the txn proposed last the end of a session?
@@ -312,8 +310,13 @@ impl Server {
                 return;
             }
             self.clients.dequeue(id);
+            self.hear_of(header.session);
             self.welcome(id, header.session, *timeout_ms);
             return;
+        }
+        if conn.state == ConnState::Opening {
+            // The leader will not have the session.
+            return self.drop_conn(id, DropReason::NotServing);
         }
         if matches!(txn, Txn::Error { code } if *code == ErrorCode::SessionMoved.number()) {
             // Its client has gone to another server: this connection is of no use to it (client protocol §1.7).

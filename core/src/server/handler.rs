@@ -11,7 +11,7 @@ use super::peers::PeerFault;
 use super::roles::Role;
 use crate::effect::{Effect, FileId, Milestone};
 use crate::ids::{ChanId, Epoch, Sid, Zxid};
-use crate::journal::{Record, Scanner, logs_to_replay};
+use crate::journal::{Record, Scanner, logs_to_replay, snapshot_between};
 use crate::snapshot::SnapshotWriter;
 use crate::time::Instant;
 use crate::tree::{OPEN, WalkId};
@@ -382,11 +382,7 @@ impl Server {
     }
 
     fn read_log_for(&mut self, chan: ChanId, from: Zxid, wanted: Option<Zxid>) {
-        let mut places = self.files.clone();
-        for gone in &self.gone {
-            places[gone.0 as usize].name.clear();
-        }
-        let files = logs_to_replay(&places, from.next());
+        let files = logs_to_replay(&self.places(), from.next());
         let files: VecDeque<FileId> = files.into_iter().map(|(at, _)| FileId(at as u32)).collect();
         if wanted.is_some() && files.len() > LOGS_MAX {
             return self.send_tree_instead(chan, from);
@@ -603,8 +599,8 @@ impl Server {
         if (bytes.len() as u32) < CHUNK {
             reading.scanner.end();
         }
-        let was_wanted = reading.wanted.is_some();
-        let (mut out, mut reached) = (Vec::new(), false);
+        let (wanted_first, was_wanted) = (reading.wanted, reading.wanted.is_some());
+        let (mut out, mut reached, mut holed) = (Vec::new(), false, false);
         while let Some(record) = reading.scanner.next() {
             let zxid = record.header.zxid;
             if let Some(wanted) = reading.wanted {
@@ -624,6 +620,12 @@ impl Server {
                 continue;
             }
             if zxid > cursor && zxid <= base {
+                holed = !zxid.follows(cursor)
+                    || zxid != cursor.next()
+                        && snapshot_between(&self.places(), cursor, zxid).is_some();
+                if holed {
+                    break;
+                }
                 send_record(&record, &mut out);
                 cursor = zxid;
             }
@@ -632,12 +634,20 @@ impl Server {
                 break;
             }
         }
+        let found = reading.wanted.is_none();
+        if holed || reached && found && cursor < base {
+            // This server was given a tree itself, and the log lacks what that brought.
+            reading.wanted = wanted_first;
+            if let Some(handler) = self.handler_mut(chan) {
+                handler.log = Some(reading);
+            }
+            return self.log_is_no_use(chan);
+        }
         if !reached && reading.scanner.verdict().is_some() {
             reading.files.pop_front();
             reading.at = 0;
             reading.scanner = Box::new(Scanner::new(record_max, cursor));
         }
-        let found = reading.wanted.is_none();
         let Some(handler) = self.handler_mut(chan) else { return };
         if found {
             (handler.cursor, handler.told) = (cursor, cursor);

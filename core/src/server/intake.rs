@@ -4,7 +4,7 @@ use super::Server;
 use super::clients::{ConnState, Waiting};
 use super::commit::{Origin, Refused, Wish, Work};
 use super::journal::Claim;
-use super::learn::Asker;
+use super::learn::{Asker, Forwarded};
 use super::local::asks_for_ephemeral;
 use super::peers::Done;
 use super::read_only::needs_quorum;
@@ -54,7 +54,7 @@ impl Server {
     }
 
     /// A session's client lives. A learner tells its leader when that asks.
-    fn hear_of(&mut self, session: SessionId) {
+    pub(super) fn hear_of(&mut self, session: SessionId) {
         let heard = self.listening();
         self.tracker.touch(session, heard);
         // The leader knows nothing of a local one.
@@ -182,7 +182,8 @@ impl Server {
                 let body = timeout_ms.to_be_bytes();
                 self.forward(session, Xid(0), OpCode::CreateSession, &body, None);
                 if let Some(learner) = self.learner_mut() {
-                    learner.forwarded.push_back((session, Xid(0), id));
+                    let (xid, op, conn) = (Xid(0), OpCode::CreateSession, Some(id));
+                    learner.forwarded.push_back(Forwarded { session, xid, op, conn });
                 }
                 Ok(Zxid::ZERO)
             }
@@ -358,6 +359,9 @@ impl Server {
             let zxid = Some(Zxid(-1));
             return self.answer(id, Waiting::Answer { xid: header.xid, err, zxid, then_close });
         };
+        if self.reads_nothing(id) {
+            return Taken::NotYet;
+        }
         match op {
             OpCode::Auth => return self.on_auth(id, header.xid, &mut r),
             OpCode::Sasl => return self.on_sasl(id, header.xid, &mut r),
@@ -438,7 +442,7 @@ impl Server {
             if !self.config.local_sessions_upgrading {
                 // The leader refuses it too, but cannot know why. A multi's results are the leader's, as in Java.
                 refusal = Some(ErrorCode::EphemeralOnLocalSession).filter(|_| op != OpCode::Multi);
-            } else if let Err(refused) = self.upgrade(id, session) {
+            } else if let Err(refused) = self.upgrade(session) {
                 return match refused {
                     Refused::Awaited => Taken::NotYet,
                     Refused::Lacking => self.refuse(id, xid, ErrorCode::SystemError),
@@ -488,7 +492,7 @@ impl Server {
         }
         self.forward(session, xid, op, body, Some(id));
         if let Some(learner) = self.learner_mut() {
-            learner.forwarded.push_back((session, xid, id));
+            learner.forwarded.push_back(Forwarded { session, xid, op, conn: Some(id) });
         }
     }
 
@@ -597,14 +601,17 @@ impl Server {
         Taken::Yes
     }
 
+    /// Has the client left so much unread that nothing more is done for it, not even what is answered out of turn?
+    fn reads_nothing(&self, id: ConnId) -> bool {
+        let conn = self.clients.conns.get(&id);
+        conn.is_some_and(|conn| conn.unsent() > self.config.limits.output_budget)
+    }
+
     /// Is there a limit that this request has to respect?
     fn must_wait(&self, id: ConnId, op: OpCode) -> bool {
         let limits = &self.config.limits;
         let Some(conn) = self.clients.conns.get(&id) else { return false };
         let releases = matches!(op, OpCode::CloseSession | OpCode::Delete | OpCode::Ping);
-        if conn.unsent() > limits.output_budget {
-            return true;
-        }
         if (is_write(op) || op == OpCode::Sync) && self.leader_is_behind() {
             return true;
         }

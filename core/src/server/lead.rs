@@ -116,6 +116,10 @@ impl Server {
         sids.contains(&me) && self.peers.as_ref().is_some_and(quorum)
     }
 
+    fn can_lead(&self, sid: Sid) -> bool {
+        self.peers.as_ref().is_some_and(|peers| peers.ensemble.weight(sid) != 0)
+    }
+
     /// Goes on to the next stage as often as its barrier is passed.
     pub(super) fn pass_barriers(&mut self) {
         while let Some(leader) = self.leader() {
@@ -177,9 +181,18 @@ impl Server {
         self.vote_for_epoch(epoch);
         self.begin_service();
         self.close_orphans();
-        let Some(leader) = self.leader() else { return };
+        self.let_level_ones_serve();
+    }
+
+    /// A learner takes everything it has for committed when it may serve. One that has lost us for a moment may have come
+    /// back with what is not: it waits until that is.
+    fn let_level_ones_serve(&mut self) {
+        let committed = self.committed;
+        let Some(leader) = self.leader().filter(|leader| leader.is_established()) else { return };
         let waiting = |(chan, handler): (&ChanId, &LearnerHandler)| {
-            (handler.stage == HandlerStage::AwaitUpToDate).then_some(*chan)
+            let waits = handler.stage == HandlerStage::AwaitUpToDate;
+            (waits && handler.cursor <= committed.max(Zxid::of_epoch(leader.epoch)))
+                .then_some(*chan)
         };
         let waiting: Vec<ChanId> = leader.learners.by_chan.iter().filter_map(waiting).collect();
         for chan in waiting {
@@ -339,7 +352,8 @@ impl Server {
                     "the history of server {sid} (epoch {}, zxid {last}) is newer than ours (epoch {}, zxid {our_last})",
                     current.0, our_epoch.0
                 );
-                match voter {
+                // Without weight it never could, and what only it has is on no quorum.
+                match voter && self.can_lead(sid) {
                     true => self.rest(&why),
                     false => return Err(PeerFault(why)),
                 }
@@ -367,9 +381,11 @@ impl Server {
                 handler.stage = HandlerStage::AwaitUpToDate;
                 if voter {
                     leader.ready.insert(sid);
+                    // It says so when all that came before is on its disk, also what it had from an earlier link.
+                    leader.acks.note(sid, handler.cursor);
                 }
                 match established {
-                    true => self.send_up_to_date(chan),
+                    true => self.let_level_ones_serve(),
                     false => self.pass_barriers(),
                 }
             }
@@ -468,6 +484,7 @@ impl Server {
                 self.committed = self.committed.max(zxid);
             }
             self.apply_committed();
+            self.let_level_ones_serve();
             if self.counter_used_up && self.proposals.is_empty() {
                 return self.rest("the counter of this epoch is used up: the next epoch follows");
             }

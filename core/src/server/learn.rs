@@ -16,8 +16,8 @@ use crate::snapshot::{Next, SnapshotReader};
 use crate::time::Instant;
 use crate::tree::DataTree;
 use crate::wire::{
-    LearnerInfo, Packet, PacketKind, QUORUM_PROTOCOL, decode_designated_leader, decode_revalidated,
-    decode_txn, encode_ack_epoch, encode_touches,
+    LearnerInfo, OpCode, Packet, PacketKind, QUORUM_PROTOCOL, Txn, TxnHeader,
+    decode_designated_leader, decode_revalidated, decode_txn, encode_ack_epoch, encode_touches,
 };
 use crate::zab::History;
 use std::collections::{BTreeMap, VecDeque};
@@ -68,6 +68,30 @@ pub(super) enum Asker {
     Observer(ChanId),
 }
 
+/// A write that the leader was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forwarded {
+    pub(super) session: SessionId,
+    pub(super) xid: Xid,
+    pub(super) op: OpCode,
+    /// Who waits for it; nobody for an upgrade, which the client does not know of.
+    pub(super) conn: Option<ConnId>,
+}
+
+impl Forwarded {
+    /// Can it have become this txn? Session and number alone do not say: a client may number its write 0, like the end of
+    /// its session that the leader decides.
+    pub(super) fn became(&self, header: &TxnHeader, txn: &Txn) -> bool {
+        let of_its_kind = match txn {
+            Txn::Error { .. } => true,
+            Txn::CreateSession { .. } => self.op == OpCode::CreateSession,
+            Txn::CloseSession { .. } => self.op == OpCode::CloseSession,
+            _ => !matches!(self.op, OpCode::CreateSession | OpCode::CloseSession),
+        };
+        of_its_kind && (self.session, self.xid) == (header.session, header.cxid)
+    }
+}
+
 /// What a learner knows.
 #[derive(Clone, Debug)]
 pub(super) struct Learner {
@@ -86,7 +110,7 @@ pub(super) struct Learner {
     /// Acknowledged up to here.
     acked: Zxid,
     /// Writes that were forwarded, oldest first: the leader makes one txn of each, in this order.
-    pub(super) forwarded: VecDeque<(SessionId, Xid, ConnId)>,
+    pub(super) forwarded: VecDeque<Forwarded>,
     /// Who has sent each `sync` that was forwarded, oldest first.
     pub(super) syncs: VecDeque<Asker>,
     /// Sessions the leader is asked about, oldest first.
@@ -476,7 +500,8 @@ impl Server {
         tree.set_up_quotas();
         self.tree = tree;
         self.sessions_applied = sessions;
-        (self.zxid_applied, self.zxid_proposed, self.committed) = (label, label, label);
+        // Whether it is committed is known at UPTODATE: no quorum may have followed this leader yet.
+        (self.zxid_applied, self.zxid_proposed) = (label, label);
         self.history = History::starting_after(label);
         self.set_history_budget();
         // The tree may hold parts of txns above its label, until we have all of those.

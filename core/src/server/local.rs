@@ -4,6 +4,7 @@
 use super::Server;
 use super::commit::{Origin, Refused, Wish, Work};
 use super::journal::Claim;
+use super::learn::Forwarded;
 use crate::effect::{DropReason, Milestone};
 use crate::ids::{ConnId, SessionId, Xid};
 use crate::session::{Home, Standing};
@@ -57,7 +58,7 @@ impl Server {
     }
 
     /// Makes a local session known to every server, ahead of the request that needs it.
-    pub(super) fn upgrade(&mut self, id: ConnId, session: SessionId) -> Result<(), Refused> {
+    pub(super) fn upgrade(&mut self, session: SessionId) -> Result<(), Refused> {
         let Some(timeout_ms) = self.tracker.get(session).map(|tracked| tracked.timeout_ms) else {
             return Ok(());
         };
@@ -65,7 +66,8 @@ impl Server {
         if self.learner().is_some() {
             self.forward(session, cxid, OpCode::CreateSession, &timeout_ms.to_be_bytes(), None);
             if let Some(learner) = self.learner_mut() {
-                learner.forwarded.push_back((session, cxid, id));
+                let (xid, op) = (cxid, OpCode::CreateSession);
+                learner.forwarded.push_back(Forwarded { session, xid, op, conn: None });
             }
         } else {
             let (claim, work) = (Claim::Session, Work::OpenSession { timeout_ms });

@@ -145,18 +145,23 @@ impl Server {
     }
 
     fn begin_reading(&mut self, ceiling: Option<Zxid>) {
-        let mut places = self.files.clone();
-        for gone in &self.gone {
-            places[gone.0 as usize].name.clear();
-        }
         let listing = Listing {
-            files: places.into_iter().map(|place| (place, 0)).collect(),
+            files: self.places().into_iter().map(|place| (place, 0)).collect(),
             ..Listing::default()
         };
         let seed = self.chance.draw();
         let recovery = Recovery::new(&listing, &self.config, seed, ceiling);
         self.recovery = Some(Box::new(recovery));
         self.reading = None;
+    }
+
+    /// All files by their number, those that are gone without a name.
+    pub(super) fn places(&self) -> Vec<FilePlace> {
+        let mut places = self.files.clone();
+        for gone in &self.gone {
+            places[gone.0 as usize].name.clear();
+        }
+        places
     }
 
     /// Stops for good.
@@ -349,7 +354,9 @@ impl Server {
     /// Once in half a tick: who has not been heard of?
     pub(super) fn on_tick(&mut self) {
         let heard = self.listening();
-        let expired = if self.leads() { self.tracker.expired(heard) } else { Vec::new() };
+        let mut expired = if self.leads() { self.tracker.expired(heard) } else { Vec::new() };
+        // Of one whose beginning is still in flight, nobody has been told.
+        expired.retain(|session| self.sessions_applied.contains_key(session));
         for session in expired {
             match self.propose_expiry(session) {
                 Ok(_) => {
@@ -386,7 +393,7 @@ impl Server {
         let now_ms = self.now.wall_ms;
         let is_due = |id: &crate::tree::NodeId| {
             let node = self.tree.node(*id);
-            let (stat, age_ms) = (node.persisted(), now_ms - node.persisted().mtime);
+            let (stat, age_ms) = (node.persisted(), now_ms.saturating_sub(node.persisted().mtime));
             let due = match self.tree.owner(node) {
                 Owner::Container => {
                     stat.cversion > 0 || (never_used_ms != 0 && age_ms > never_used_ms)
@@ -421,10 +428,8 @@ impl Server {
     }
 
     pub(super) fn on_reserved(&mut self, file: FileId, upto: u64) {
-        let was_full = self.journal.no_room();
         self.journal.on_reserved(file, upto);
-        if was_full {
-            self.full_since = None;
+        if self.full_since.take().is_some() {
             self.report(Milestone::RoomFound);
         }
         if self.snapshot_due && self.is_serving() {
@@ -433,8 +438,9 @@ impl Server {
     }
 
     pub(super) fn on_no_room(&mut self, file: FileId) {
-        if !self.journal.no_room() {
-            self.full_since = self.full_since.or(Some(self.now.mono));
+        // The journal forgets it whenever it asks again.
+        if self.full_since.is_none() {
+            self.full_since = Some(self.now.mono);
             self.report(Milestone::RoomLost);
         }
         self.journal.on_no_room(file);

@@ -600,7 +600,7 @@ impl DataTree {
         let Some(stats) = self.get(&quota::stats_path(path)) else { return };
         let now = quota::Limits::parse(stats.data().unwrap_or_default());
         let now = now.unwrap_or(quota::Limits::NONE);
-        self.write_figures(path, now.count + count, now.bytes + bytes);
+        self.write_figures(path, now.count.wrapping_add(count), now.bytes.wrapping_add(bytes));
     }
 
     fn write_figures(&mut self, path: &str, count: i64, bytes: i64) {

@@ -335,8 +335,9 @@ impl Prep<'_> {
         let Some(now) = figures(&stats_path(quota)) else { return Ok(()) };
         let now = now.ok_or(unreadable)?;
         let exceeds = |now: i64, hard: i64| hard > -1 && now > hard;
-        if (looks_at_count && exceeds(now.count + count, limits.count_hard))
-            || (looks_at_bytes && exceeds(now.bytes + bytes, limits.bytes_hard))
+        // Anybody may write the figures; Java's wrap too.
+        if (looks_at_count && exceeds(now.count.wrapping_add(count), limits.count_hard))
+            || (looks_at_bytes && exceeds(now.bytes.wrapping_add(bytes), limits.bytes_hard))
         {
             return Err(ErrorCode::QuotaExceeded);
         }

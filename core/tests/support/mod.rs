@@ -24,6 +24,8 @@ pub(crate) struct Bench {
     /// The log's fsyncs are answered by [`Bench::sync_log`].
     pub(crate) slow_log: bool,
     unsynced: Vec<(u32, u64)>,
+    /// The disk has no room.
+    pub(crate) full: bool,
     snapshot: Vec<u8>,
     replies: Vec<u8>,
     pub(crate) milestones: Vec<Milestone>,
@@ -64,6 +66,7 @@ impl Bench {
             slice: None,
             slow_log: false,
             unsynced: Vec::new(),
+            full: false,
             files,
             snapshot: Vec::new(),
             replies: Vec::new(),
@@ -90,6 +93,9 @@ impl Bench {
             for effect in turn.effects() {
                 let name = |file| turn.place(file).name.clone();
                 match *effect {
+                    Effect::Reserve { file, .. } if self.full => facts.push(Box::new(move |s| {
+                        s.input(now, &Input::NoRoom { file });
+                    })),
                     Effect::Reserve { file, upto } => {
                         let bytes = self.files.entry(name(file)).or_default();
                         bytes.resize(bytes.len().max(upto as usize), 0);

@@ -184,7 +184,7 @@ impl Links {
     fn take_writer(&self, chan: ChanId) -> Option<(WriteHalf<TcpStream>, Rc<Notify>)> {
         let mut state = self.state.borrow_mut();
         let link = state.chans.get_mut(&chan)?;
-        Some((link.io.writer.take()?, link.stop.clone()))
+        Some((link.io.writer.take()?, link.io.stop.clone()))
     }
 
     fn next_bytes(&self, chan: ChanId) -> Option<Vec<u8>> {

@@ -21,7 +21,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 use zoetrope_core::wire::Hello;
@@ -93,7 +92,7 @@ impl Drop for Peers {
         state.over = true;
         state.attempts.clear();
         state.known.clear();
-        std::mem::take(&mut state.chans).into_values().for_each(LinkIo::end);
+        std::mem::take(&mut state.chans).into_values().for_each(|link| link.io.end());
     }
 }
 
@@ -154,15 +153,6 @@ struct LinkIo {
     key: Option<Key>,
     /// Nothing can be sent any more; what was received is still to be read.
     broken: bool,
-    /// Rouses the task that waits for the socket to take more: it shall not.
-    stop: Rc<Notify>,
-}
-
-impl LinkIo {
-    fn end(self) {
-        self.io.changed.notify_one();
-        self.stop.notify_one();
-    }
 }
 
 impl Links {
@@ -245,8 +235,9 @@ impl Links {
             paused: false,
             closing: false,
             changed: Rc::default(),
+            stop: Rc::default(),
         };
-        state.chans.insert(chan, LinkIo { io, link, key, broken: false, stop: Rc::default() });
+        state.chans.insert(chan, LinkIo { io, link, key, broken: false });
         if let Some(key) = key {
             state.attempts.remove(&key);
             state.known.insert(key, chan);
@@ -281,7 +272,7 @@ impl Links {
     fn down(&self, chan: ChanId) {
         let Some(gone) = self.state.borrow_mut().remove(chan) else { return };
         let let_go = gone.io.closing;
-        gone.end();
+        gone.io.end();
         if !let_go {
             (self.sink)(&Input::PeerDown { chan });
         }

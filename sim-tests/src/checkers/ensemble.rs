@@ -6,7 +6,7 @@ use super::history::{History, epoch, names_no_txn};
 use super::links::Chan;
 use super::packet::{
     ACK, ACKEPOCH, COMMIT, COMMIT_AND_ACTIVATE, DIFF, FOLLOWERINFO, INFORM, INFORM_AND_ACTIVATE,
-    LEADERINFO, NEWLEADER, OBSERVERINFO, Packet, SNAP, TRUNC, UPTODATE,
+    LEADERINFO, NEWLEADER, OBSERVERINFO, PING, Packet, SNAP, TRUNC, UPTODATE,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use zoetrope_core::{ChanId, Ensemble, Link, Sid};
@@ -54,6 +54,8 @@ pub(crate) struct Protocol {
     shown: BTreeMap<Sid, i64>,
     /// Learners that may be brought level at a time by the tree, and by txns, before observers are turned away.
     pub(crate) syncs_max: (usize, usize),
+    /// Sessions that leaders have heard of by pings, and were not taken yet.
+    pub(crate) touched: Vec<i64>,
 }
 
 fn named(name: &str, holds: bool, story: impl FnOnce() -> String) -> Verdict {
@@ -93,6 +95,7 @@ impl Protocol {
             digests: BTreeMap::new(),
             shown: BTreeMap::new(),
             syncs_max: (10, 100),
+            touched: Vec::new(),
         }
     }
 
@@ -267,7 +270,7 @@ impl Protocol {
         if end.peer.link == Link::ObserverMaster {
             return self.hands_on(sid, chan, packet);
         }
-        let (reign, uptodate) = (end.epoch, end.uptodate);
+        let (reign, uptodate, other) = (end.epoch, end.uptodate, end.peer.other);
         match packet.kind {
             DIFF | TRUNC | SNAP => self.brings_level(sid, chan),
             LEADERINFO => self.offers_epoch(sid, epoch(packet.zxid)),
@@ -277,7 +280,16 @@ impl Protocol {
                 self.history.begins(epoch(packet.zxid), log_end);
                 self.history.leads(sid, epoch(packet.zxid))
             }
-            UPTODATE => self.establishes(sid, reign.unwrap_or(0)),
+            UPTODATE => {
+                let reign = reign.unwrap_or(0);
+                self.establishes(sid, reign)?;
+                // The learner takes all it has for committed.
+                let has = self.known(other).performed.end();
+                match epoch(has) == reign && !names_no_txn(has) {
+                    true => self.may_commit(sid, has),
+                    false => Ok(()),
+                }
+            }
             COMMIT | COMMIT_AND_ACTIVATE | INFORM | INFORM_AND_ACTIVATE => {
                 let own = reign == Some(epoch(packet.zxid));
                 if own {
@@ -309,10 +321,22 @@ impl Protocol {
             if packet.kind == ACKEPOCH && packet.data.as_deref() != Some(&[0xff; 4]) {
                 self.reigns.entry(epoch).or_default().promised.insert(other);
             }
+            if packet.kind == PING {
+                let sessions = packet.data.iter().flat_map(|data| data.chunks_exact(12));
+                let session = |one: &[u8]| one.first_chunk().map(|id| i64::from_be_bytes(*id));
+                self.touched.extend(sessions.filter_map(session));
+            }
             if packet.kind == ACK {
                 let reign = self.reigns.entry(epoch).or_default();
                 if names_no_txn(packet.zxid) {
                     reign.newleader.insert(other);
+                    // Whoever comes back to its leader has what it had of this epoch.
+                    let disk = self.servers.get(&other).map(|known| &known.performed);
+                    let has = disk.filter(|disk| disk.holds(disk.end())).map_or(0, View::end);
+                    if self::epoch(has) == epoch {
+                        let acked = reign.acks.entry(other).or_insert(0);
+                        *acked = has.max(*acked);
+                    }
                 } else {
                     let acked = reign.acks.entry(other).or_insert(0);
                     *acked = packet.zxid.max(*acked);

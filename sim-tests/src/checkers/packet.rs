@@ -5,6 +5,7 @@ use zoetrope_core::wire::Reader;
 pub(crate) const PROPOSAL: i32 = 2;
 pub(crate) const ACK: i32 = 3;
 pub(crate) const COMMIT: i32 = 4;
+pub(crate) const PING: i32 = 5;
 pub(crate) const INFORM: i32 = 8;
 pub(crate) const COMMIT_AND_ACTIVATE: i32 = 9;
 pub(crate) const NEWLEADER: i32 = 10;

@@ -1,0 +1,77 @@
+//! A tree from a leader that no quorum has followed yet: it may hold what never comes to be committed.
+
+mod support;
+
+use support::play::*;
+use support::{Bench, Files};
+use zoetrope_core::wire::*;
+use zoetrope_core::*;
+
+/// A tree of nothing but its root, as a leader sends it.
+fn tree() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut w = Writer::new(&mut bytes);
+    w.long(0);
+    w.string("");
+    w.string("");
+    w.long(-1);
+    w.raw(&[0; 60]);
+    w.string("/");
+    w.string("BenWasHere");
+    bytes
+}
+
+/// Server 2 was elected again, and offers an epoch.
+fn offered(bench: &mut Bench, epoch: u32) {
+    for (chan, state) in [(VOTES, PeerState::Leading), (ChanId(9), PeerState::Following)] {
+        let (zxid, round, epoch) = (zxid(2), i64::from(epoch), i64::from(epoch));
+        let (leader, version, config) = (LEADER, 2, None);
+        let vote = Notification { state, leader, zxid, round, epoch, version, config };
+        let mut bytes = Vec::new();
+        encode_notification(&vote, &mut bytes);
+        bench.tell(&Input::PeerFrames { chan, bytes: &bytes });
+    }
+    let (sid, link) = (Some(LEADER), Link::Quorum);
+    bench.tell(&Input::PeerUp { sid, chan: STREAM, link, addr: addr() });
+    let mut version = Vec::new();
+    encode_leader_info(&mut version);
+    packet(bench, PacketKind::LeaderInfo, Zxid::of_epoch(Epoch(epoch)), Some(&version));
+}
+
+/// It was level with a leader, and then took the tree of one that did not make it.
+fn given_up_by_a_hopeful() -> Bench {
+    let mut bench = Bench::start(Files::new(), Config { read_only_mode: true, ..config() });
+    lead(&mut bench);
+    for (counter, path) in [(1, "/a"), (2, "/b")] {
+        propose(&mut bench, counter, &znode(path, counter as i32));
+        packet(&mut bench, PacketKind::Commit, zxid(counter), None);
+    }
+    bench.tell(&Input::PeerDown { chan: STREAM });
+    offered(&mut bench, 2);
+    packet(&mut bench, PacketKind::Snap, zxid(9), None);
+    bench.tell(&Input::PeerFrames { chan: STREAM, bytes: &tree() });
+    let taken = Milestone::SnapshotTaken { zxid: zxid(9), bytes: 0 };
+    let is_it = |one: &Milestone| std::mem::discriminant(one) == std::mem::discriminant(&taken);
+    assert!(bench.milestones.iter().any(is_it));
+    bench.tell(&Input::PeerDown { chan: STREAM });
+    bench
+}
+
+#[test]
+fn nobody_is_shown_it() {
+    let mut bench = given_up_by_a_hopeful();
+    for _ in 0..20 {
+        bench.ring_after(500, Timer::Election);
+    }
+    let shown = |one: &Milestone| matches!(one, Milestone::ServingReadOnly { .. });
+    assert!(!bench.milestones.iter().any(shown));
+}
+
+#[test]
+fn it_is_given_up_when_a_leader_says_so() {
+    let mut bench = given_up_by_a_hopeful();
+    offered(&mut bench, 3);
+    packet(&mut bench, PacketKind::Trunc, zxid(2), None);
+    let cut = Milestone::SyncBegun { kind: PacketKind::Trunc.number(), zxid: zxid(2) };
+    assert!(bench.milestones.contains(&cut));
+}
