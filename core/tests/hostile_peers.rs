@@ -4,9 +4,57 @@ mod support;
 
 use support::play::*;
 use support::{Bench, Files};
-use zoetrope_core::wire::{PacketKind, Txn};
+use zoetrope_core::wire::{PacketKind, Txn, TxnHeader, encode_txn};
 use zoetrope_core::*;
 
+/// A proposal with everything in it chosen.
+fn proposal(bench: &mut Bench, zxid: Zxid, txn: &Txn) {
+    let header = TxnHeader { session: SessionId(77), cxid: Xid(1), zxid, time_ms: 1 };
+    let mut bytes = Vec::new();
+    encode_txn(&header, txn, None, &mut bytes);
+    packet(bench, PacketKind::Proposal, zxid, Some(&bytes));
+}
+
+#[test]
+fn a_leader_proposes_in_its_own_epoch_only() {
+    for zxid in [2 << 32 | 1, i64::MAX, i64::MIN | 1, 0x7fff_ffff << 32 | 1] {
+        for serving in [false, true] {
+            let mut bench = Bench::start(Files::new(), config());
+            match serving {
+                true => lead(&mut bench),
+                false => {
+                    elect(&mut bench);
+                    greeted(&mut bench);
+                }
+            }
+            proposal(&mut bench, Zxid(zxid), &znode("/a", 1));
+            assert_eq!(bench.server.zxid_applied(), Zxid::ZERO, "{zxid:x}");
+            let logged = bench
+                .files
+                .iter()
+                .any(|(_, bytes)| bytes.windows(8).any(|w| w == zxid.to_be_bytes()));
+            assert!(!logged, "{zxid:x} was logged, serving: {serving}");
+            if zxid > 0 || serving {
+                assert!(bench.given_up.contains(&STREAM), "{zxid:x}, serving: {serving}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_leader_cuts_and_sends_trees_in_its_own_history_only() {
+    for kind in [PacketKind::Trunc, PacketKind::Snap] {
+        for zxid in [-1, i64::MIN, i64::MAX, 2 << 32] {
+            let mut bench = Bench::start(Files::new(), config());
+            elect(&mut bench);
+            offered(&mut bench);
+            let before = bench.files.clone();
+            packet(&mut bench, kind, Zxid(zxid), None);
+            assert!(bench.given_up.contains(&STREAM), "{kind:?} {zxid:x}");
+            assert!(bench.files == before, "{kind:?} {zxid:x}");
+        }
+    }
+}
 #[test]
 fn the_root_stays_whatever_a_leader_deletes() {
     let mut bench = Bench::start(Files::new(), config());

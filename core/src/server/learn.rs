@@ -375,8 +375,19 @@ impl Server {
         }
     }
 
+    /// Does this zxid belong to the history of who leads that epoch? It ends in it. Nothing else may reach the disk: it would
+    /// win every election to come.
+    fn refuse_another_epoch(&self, zxid: Zxid) -> Result<(), PeerFault> {
+        let led = self.learner().map_or(0, |learner| i64::from(learner.epoch.0));
+        match (0..=led).contains(&(zxid.0 >> 32)) {
+            true => Ok(()),
+            false => Err(PeerFault(format!("the leader speaks of {zxid}, but leads epoch {led}"))),
+        }
+    }
+
     /// What this server holds above `to` was never committed. It goes from the disk, from logs and snapshots alike.
     fn on_trunc(&mut self, to: Zxid) -> Result<(), PeerFault> {
+        self.refuse_another_epoch(to)?;
         self.refuse_to_lose(to)?;
         if to > self.zxid_proposed {
             return Err(PeerFault(format!(
@@ -410,6 +421,7 @@ impl Server {
     }
 
     fn on_snap(&mut self, label: Zxid) -> Result<(), PeerFault> {
+        self.refuse_another_epoch(label)?;
         self.refuse_to_lose(label)?;
         if label < self.zxid_proposed {
             // Records above the tree's label would come back from the log one day. They were never committed: they go
@@ -536,6 +548,7 @@ impl Server {
             // The tree has it already.
             return Ok(Done::Yes);
         }
+        self.refuse_another_epoch(zxid)?;
         if !zxid.follows(self.zxid_proposed) {
             return Err(PeerFault(format!(
                 "the leader proposes {zxid}, but {} is the last one here: what lies between is missing",
