@@ -4,7 +4,10 @@ mod support;
 
 use support::play::*;
 use support::{Bench, Files};
-use zoetrope_core::wire::{PacketKind, Txn, TxnHeader, encode_txn};
+use zoetrope_core::wire::{
+    AclSpec, ConnectRequest, Create, ErrorCode, OpCode, PacketKind, Perms, Request, Txn, TxnHeader,
+    encode_txn,
+};
 use zoetrope_core::*;
 
 /// A proposal with everything in it chosen.
@@ -42,20 +45,6 @@ fn a_leader_proposes_in_its_own_epoch_only() {
 }
 
 #[test]
-fn a_leader_cuts_and_sends_trees_in_its_own_history_only() {
-    for kind in [PacketKind::Trunc, PacketKind::Snap] {
-        for zxid in [-1, i64::MIN, i64::MAX, 2 << 32] {
-            let mut bench = Bench::start(Files::new(), config());
-            elect(&mut bench);
-            offered(&mut bench);
-            let before = bench.files.clone();
-            packet(&mut bench, kind, Zxid(zxid), None);
-            assert!(bench.given_up.contains(&STREAM), "{kind:?} {zxid:x}");
-            assert!(bench.files == before, "{kind:?} {zxid:x}");
-        }
-    }
-}
-#[test]
 fn the_root_stays_whatever_a_leader_deletes() {
     let mut bench = Bench::start(Files::new(), config());
     lead(&mut bench);
@@ -69,4 +58,48 @@ fn the_root_stays_whatever_a_leader_deletes() {
     assert_eq!(bench.server.zxid_applied(), zxid(6));
     let again = Bench::start(bench.files.clone(), config());
     assert_eq!(again.halted, None);
+}
+
+#[test]
+fn a_leader_may_refuse_what_makes_a_session_global() {
+    let local = Config { local_sessions: true, local_sessions_upgrading: true, ..config() };
+    let mut bench = Bench::start(Files::new(), local);
+    lead(&mut bench);
+    let hello = ConnectRequest {
+        last_zxid_seen: Zxid::ZERO,
+        timeout_ms: 10_000,
+        session: SessionId::NONE,
+        password: &[0; 16],
+        read_only: Some(false),
+    };
+    let session = bench.greet(ConnId(1), &hello).expect("it is let in at once").0;
+    let all =
+        AclSpec { perms: Perms::ALL, scheme: Some("world".into()), id: Some("anyone".into()) };
+    let (op, path, data, acl) = (OpCode::Create, Some("/e".into()), None, vec![all]);
+    let create = Request::Create(Create { op, path, data, acl, flags: 1, ttl_ms: -1 });
+    let mut bytes = Vec::new();
+    create.encode(Xid(1), &mut bytes);
+    bench.send_on(ConnId(1), &bytes);
+    let refused = Txn::Error { code: ErrorCode::SystemError.number() };
+    propose_for(&mut bench, (session, Xid(0)), 1, &refused);
+    packet(&mut bench, PacketKind::Commit, zxid(1), None);
+    assert_eq!(bench.server.zxid_applied(), zxid(1));
+    propose_for(&mut bench, (session, Xid(1)), 2, &refused);
+    packet(&mut bench, PacketKind::Commit, zxid(2), None);
+    assert_eq!(bench.server.zxid_applied(), zxid(2));
+}
+
+#[test]
+fn a_leader_cuts_and_sends_trees_in_its_own_history_only() {
+    for kind in [PacketKind::Trunc, PacketKind::Snap] {
+        for zxid in [-1, i64::MIN, i64::MAX, 2 << 32] {
+            let mut bench = Bench::start(Files::new(), config());
+            elect(&mut bench);
+            offered(&mut bench);
+            let before = bench.files.clone();
+            packet(&mut bench, kind, Zxid(zxid), None);
+            assert!(bench.given_up.contains(&STREAM), "{kind:?} {zxid:x}");
+            assert!(bench.files == before, "{kind:?} {zxid:x}");
+        }
+    }
 }
