@@ -6,7 +6,7 @@ use support::play::*;
 use support::{Bench, Files};
 use zoetrope_core::wire::{
     AclSpec, ConnectRequest, Create, ErrorCode, OpCode, PacketKind, Perms, Request, Txn, TxnHeader,
-    encode_txn,
+    encode_packet, encode_txn,
 };
 use zoetrope_core::*;
 
@@ -102,4 +102,31 @@ fn a_leader_cuts_and_sends_trees_in_its_own_history_only() {
             assert!(bench.files == before, "{kind:?} {zxid:x}");
         }
     }
+}
+
+#[test]
+fn nobody_is_kept_waiting_with_more_than_a_greeting() {
+    let chan = ChanId(5);
+    for looks in [true, false] {
+        let mut bench = Bench::start(Files::new(), config());
+        if !looks {
+            follow(&mut bench);
+        }
+        let link = Link::Quorum;
+        bench.tell(&Input::PeerUp { sid: None, chan, link, addr: addr() });
+        // A greeting with a megabyte in it.
+        let mut bytes = Vec::new();
+        encode_packet(PacketKind::FollowerInfo, Zxid::ZERO, Some(&[0; 1 << 20]), &mut bytes);
+        bench.tell(&Input::PeerFrames { chan, bytes: &bytes[..100] });
+        assert!(bench.given_up.contains(&chan), "looks: {looks}");
+    }
+    // Whoever comes early may be heard later, but says no more than who he is.
+    let mut bench = Bench::start(Files::new(), config());
+    bench.tell(&Input::PeerUp { sid: None, chan, link: Link::Quorum, addr: addr() });
+    let mut bytes = Vec::new();
+    for _ in 0..200 {
+        encode_packet(PacketKind::FollowerInfo, Zxid::ZERO, Some(&[0; 20]), &mut bytes);
+    }
+    bench.tell(&Input::PeerFrames { chan, bytes: &bytes });
+    assert!(bench.paused.contains(&chan));
 }

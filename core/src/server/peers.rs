@@ -12,12 +12,14 @@ use crate::wire::{
     encode_packet,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// One link.
 #[derive(Clone, Debug)]
 pub(super) struct PeerLink {
     /// Who is at the other end, if that is known.
     pub(super) sid: Option<Sid>,
+    addr: IpAddr,
     link: Link,
     since: Instant,
     pub(super) out: Vec<u8>,
@@ -58,6 +60,8 @@ pub(super) struct Peers {
 
 /// Bytes that may wait in an inbox before reading stops.
 const INBOX_MAX: usize = 1 << 20;
+/// The same where nobody has said who he is, and what his greeting may have at most.
+const GREETING_MAX: usize = 4 << 10;
 /// Memory of an inbox that is kept, bytes.
 const INBOX_KEPT: usize = 128 << 10;
 /// Memory of what goes out that is kept, bytes.
@@ -164,7 +168,7 @@ impl Peers {
 }
 
 impl Server {
-    pub(super) fn on_peer_up(&mut self, sid: Option<Sid>, chan: ChanId, link: Link) {
+    pub(super) fn on_peer_up(&mut self, sid: Option<Sid>, chan: ChanId, link: Link, addr: IpAddr) {
         let Some(peers) = &mut self.peers else {
             // Alone, a server knows no peers: a link that comes up is a mistake of its other end.
             self.effects.push(Effect::Disconnect { chan });
@@ -173,6 +177,7 @@ impl Server {
         let since = self.now.mono;
         let new = PeerLink {
             sid,
+            addr,
             link,
             since,
             out: Vec::new(),
@@ -295,7 +300,9 @@ impl Server {
         let Some(peers) = &mut self.peers else { return };
         let Some(link) = peers.links.get_mut(&chan) else { return };
         inbox.drain(..at);
-        inbox.shrink_to(INBOX_KEPT);
+        if inbox.len() < INBOX_KEPT {
+            inbox.shrink_to(INBOX_KEPT);
+        }
         link.inbox = inbox;
         self.settle_inbox(chan, waits);
     }
@@ -326,7 +333,8 @@ impl Server {
         let Some(peers) = &mut self.peers else { return };
         let Some(link) = peers.links.get_mut(&chan) else { return };
         // What is not whole needs the bytes that are still to come.
-        let full = waits && link.inbox.len() > INBOX_MAX;
+        let most = if link.sid.is_some() { INBOX_MAX } else { GREETING_MAX };
+        let full = waits && link.inbox.len() > most;
         if waits {
             peers.held.insert(chan)
         } else {
@@ -352,7 +360,8 @@ impl Server {
         if self.reads_too_little(chan) {
             return Ok(Front::Held);
         }
-        let max = self.config.record_max() as usize;
+        let known = self.peers.as_ref().and_then(|peers| peers.link(chan)?.sid).is_some();
+        let max = if known { self.config.record_max() as usize } else { GREETING_MAX };
         let Some((packet, len)) = decode_packet(bytes, max)? else { return Ok(Front::Incomplete) };
         Ok(match self.on_packet(chan, &packet)? {
             Done::Yes => Front::Done(len),
@@ -412,8 +421,16 @@ impl Server {
 
     /// The other end has done something it must not, or too little for too long.
     pub(super) fn give_up(&mut self, chan: ChanId, fault: &PeerFault) {
-        let sid = self.peers.as_ref().and_then(|peers| peers.link(chan)).and_then(|link| link.sid);
-        self.note_fault(sid, fault.0.clone());
+        if let Some(link) = self.peers.as_ref().and_then(|peers| peers.link(chan)) {
+            let what = match link.sid {
+                Some(_) => fault.0.clone(),
+                None => format!(
+                    "a link from {}, which is no server's, is closed: {}",
+                    link.addr, fault.0
+                ),
+            };
+            self.note_fault(link.sid, what);
+        }
         self.drop_link(chan);
         self.on_quorum_link_down(chan);
     }
