@@ -5,8 +5,9 @@ mod support;
 use support::play::*;
 use support::{Bench, Files};
 use zoetrope_core::wire::{
-    AclSpec, ConnectRequest, Create, ErrorCode, OpCode, PacketKind, Perms, Request, Txn, TxnHeader,
-    encode_packet, encode_txn,
+    AclSpec, ConnectRequest, Create, ErrorCode, LearnerInfo, OpCode, PacketKind, Perms,
+    QUORUM_PROTOCOL, Request, Txn, TxnHeader, decode_packet, encode_leader_info, encode_packet,
+    encode_txn,
 };
 use zoetrope_core::*;
 
@@ -129,4 +130,60 @@ fn nobody_is_kept_waiting_with_more_than_a_greeting() {
     }
     bench.tell(&Input::PeerFrames { chan, bytes: &bytes });
     assert!(bench.paused.contains(&chan));
+}
+
+/// A stranger, who comes before anybody else does, has promised an epoch of his own. One that nobody could follow, or from
+/// which a few more leaps lead there, must not become the ensemble's.
+#[test]
+fn a_stranger_does_not_use_up_the_epochs() {
+    for (claimed, offered) in [
+        (0x7fff_ffff, 1),
+        (0x7fff_fffe, 1),
+        (1 << 25, 1),
+        (-1, 1),
+        (7, 8),
+        (1 << 24, (1 << 24) + 1),
+    ] {
+        let mut bench = Bench::start(Files::new(), config());
+        let (sid, link) = (Some(Sid(3)), Link::Election);
+        bench.tell(&Input::PeerUp { sid, chan: VOTES, link, addr: addr() });
+        vote(&mut bench, VOTES, Sid(1));
+        let (chan, link) = (ChanId(5), Link::Quorum);
+        for (chan, sid, epoch) in [(chan, 99, claimed), (STREAM, 3, 0)] {
+            bench.tell(&Input::PeerUp { sid: None, chan, link, addr: addr() });
+            let (mut info, mut bytes) = (Vec::new(), Vec::new());
+            let (protocol_version, config_version) = (QUORUM_PROTOCOL, 0);
+            LearnerInfo { sid: Sid(sid), protocol_version, config_version }.encode(&mut info);
+            let zxid = Zxid(epoch << 32);
+            encode_packet(PacketKind::FollowerInfo, zxid, Some(&info), &mut bytes);
+            bench.tell(&Input::PeerFrames { chan, bytes: &bytes });
+        }
+        let sent = bench.sent_on(STREAM);
+        let (told, _) = decode_packet(&sent, 100).unwrap().expect("it is told");
+        assert_eq!((told.kind, told.zxid), (PacketKind::LeaderInfo, Zxid(offered << 32)));
+    }
+}
+
+/// And who has promised an epoch to a leader of ill will is not lost.
+#[test]
+fn a_leader_that_offers_what_cannot_be_is_left() {
+    for (first, then, believed) in
+        [(0, 0x7fff_fffe, true), (0, 0x7fff_ffff, false), (5, 1 << 26, false), (5, 1 << 25, true)]
+    {
+        let mut bench = Bench::start(Files::new(), config());
+        bench.server = {
+            let accepted_epoch = Some(Epoch(first)).filter(|epoch| *epoch != Epoch(0));
+            let listing = Listing { accepted_epoch, ..Listing::default() };
+            Server::new(config(), 7, bench.now, listing)
+        };
+        bench.files.clear();
+        bench.ring_after(0, Timer::Tick);
+        elect(&mut bench);
+        let (sid, link) = (Some(LEADER), Link::Quorum);
+        bench.tell(&Input::PeerUp { sid, chan: STREAM, link, addr: addr() });
+        let mut version = Vec::new();
+        encode_leader_info(&mut version);
+        packet(&mut bench, PacketKind::LeaderInfo, Zxid(then << 32), Some(&version));
+        assert_eq!(!bench.given_up.contains(&STREAM), believed, "{first} {then:x}");
+    }
 }

@@ -142,14 +142,26 @@ impl Learner {
     }
 }
 
-/// The epoch that the zxid of FOLLOWERINFO, OBSERVERINFO or LEADERINFO stands for. The highest ones name none: nothing
-/// could follow them.
-pub(super) fn offered_epoch(zxid: Zxid) -> Result<Epoch, PeerFault> {
+/// The epoch that the zxid of FOLLOWERINFO, OBSERVERINFO or LEADERINFO stands for, if that can be: no more than `leap`
+/// elections after `ours`. An epoch is used up when it is promised, and there are no more than 2^31 of them.
+pub(super) fn offered_epoch(zxid: Zxid, ours: Epoch, leap: u32) -> Result<Epoch, PeerFault> {
+    let most = i64::from(EPOCH_MAX.min(ours.0.saturating_add(leap)));
     match zxid.0 >> 32 {
-        epoch @ 0..0x7fff_ffff => Ok(Epoch(epoch as u32)),
-        epoch => Err(PeerFault(format!("it speaks of epoch {epoch}, which cannot be"))),
+        epoch if (0..=most).contains(&epoch) => Ok(Epoch(epoch as u32)),
+        epoch => Err(PeerFault(format!(
+            "it speaks of epoch {epoch}, which cannot be: this server knows of {}. If that server was led astray, start \
+             it with an empty data directory",
+            ours.0
+        ))),
     }
 }
+
+/// The last epoch that may be promised: one more can follow.
+const EPOCH_MAX: u32 = 0x7fff_fffe;
+/// Elections that a learner may have heard of more than the server it comes to: one a second for half a year.
+pub(super) const LEAP: u32 = 1 << 24;
+/// Elections that a leader may be ahead: it may have heard of some from another learner.
+const LEADERS_LEAP: u32 = 2 * LEAP;
 
 /// Time until a server that could not write a tree down asks for it again, ms.
 const NO_ROOM_PAUSE_MS: u64 = 1_000;
@@ -277,7 +289,10 @@ impl Server {
         };
         match (&learner.stage, packet.kind) {
             (LearnerStage::AwaitLeaderInfo, PacketKind::LeaderInfo) => {
-                let epoch = offered_epoch(packet.zxid)?;
+                // Who knows of none may come to any.
+                let ours = self.epochs.accepted;
+                let leap = if ours == Epoch(0) { EPOCH_MAX } else { LEADERS_LEAP };
+                let epoch = offered_epoch(packet.zxid, ours, leap)?;
                 self.on_leader_info(epoch)?;
             }
             (LearnerStage::AwaitPlan, PacketKind::Diff) => self.begin_sync(),
