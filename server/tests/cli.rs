@@ -155,6 +155,18 @@ fn a_taken_port_is_named() {
 }
 
 #[test]
+fn an_address_of_another_machine_is_told_from_a_taken_port() {
+    let scratch = Scratch::new();
+    let mut command = zoetrope();
+    // The last of the documentation's addresses, which nobody has.
+    let address = "clientPortAddress=203.0.113.254";
+    command.arg("server").arg(scratch.zoo_cfg("")).args(["--set", address]);
+    let (code, _, err) = run(&mut command);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("It is no address of this machine: see clientPortAddress"), "{err}");
+}
+
+#[test]
 fn data_directories_that_cannot_be_used_exit_with_3() {
     let scratch = Scratch::new();
     let file = scratch.zoo_cfg("datadir.autocreate=false\n");
