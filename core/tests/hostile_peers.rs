@@ -187,3 +187,23 @@ fn a_leader_that_offers_what_cannot_be_is_left() {
         assert_eq!(!bench.given_up.contains(&STREAM), believed, "{first} {then:x}");
     }
 }
+
+#[test]
+fn strangers_do_not_fill_the_log() {
+    let mut bench = Bench::start(Files::new(), config());
+    follow(&mut bench);
+    let mut lines = Vec::new();
+    for second in 0..3 {
+        for n in 0..100 {
+            let (chan, link) = (ChanId(100 + 100 * second + n), Link::Quorum);
+            bench.tell(&Input::PeerUp { sid: None, chan, link, addr: addr() });
+            bench.tell(&Input::PeerFrames { chan, bytes: b"GET / HTTP/1.1" });
+            assert!(bench.given_up.contains(&chan));
+        }
+        lines.push(
+            bench.milestones.iter().filter(|m| matches!(m, Milestone::PeerFault { .. })).count(),
+        );
+        bench.now.mono = bench.now.mono.plus_ms(1_000);
+    }
+    assert_eq!(lines, [1, 2, 3]);
+}

@@ -56,6 +56,8 @@ pub(super) struct Peers {
     leaving: Vec<(ChanId, Vec<u8>)>,
     /// Have something in their inbox that could not be done yet.
     pub(super) held: BTreeSet<ChanId>,
+    /// When the end of a link was last told of on which nobody had said who he is.
+    stranger_at: Option<Instant>,
 }
 
 /// Bytes that may wait in an inbox before reading stops.
@@ -70,6 +72,8 @@ const OUTPUT_KEPT: usize = 256 << 10;
 const VOTES_SHARE: u64 = 64;
 /// Longest a vote may wait for the other end to read those before it, ms.
 const DEAF_MS: u64 = 4_000;
+/// Least time between two lines in the log about strangers, ms.
+const STRANGERS_MS: u64 = 1_000;
 /// Longest a quorum link may be up before it says who it is, ms.
 const GREETING_MS: u64 = 10_000;
 
@@ -110,6 +114,7 @@ impl Peers {
             dirty: BTreeSet::new(),
             leaving: Vec::new(),
             held: BTreeSet::new(),
+            stranger_at: None,
         }
     }
 
@@ -421,11 +426,13 @@ impl Server {
 
     /// The other end has done something it must not, or too little for too long.
     pub(super) fn give_up(&mut self, chan: ChanId, fault: &PeerFault) {
-        if let Some(link) = self.peers.as_ref().and_then(|peers| peers.link(chan)) {
+        if self.is_one_stranger_more(chan) {
+            // One line a second says it all.
+        } else if let Some(link) = self.peers.as_ref().and_then(|peers| peers.link(chan)) {
             let what = match link.sid {
                 Some(_) => fault.0.clone(),
                 None => format!(
-                    "a link from {}, which is no server's, is closed: {}",
+                    "the link from {}, which has not said who it is, is closed: {}",
                     link.addr, fault.0
                 ),
             };
@@ -433,6 +440,20 @@ impl Server {
         }
         self.drop_link(chan);
         self.on_quorum_link_down(chan);
+    }
+
+    /// Is this the link of somebody unknown, and was another one's end told of less than a second ago?
+    fn is_one_stranger_more(&mut self, chan: ChanId) -> bool {
+        let now = self.now.mono;
+        let Some(peers) = &mut self.peers else { return false };
+        if peers.link(chan).is_none_or(|link| link.sid.is_some()) {
+            return false;
+        }
+        let more = peers.stranger_at.is_some_and(|at| now.since(at) < STRANGERS_MS * 1000);
+        if !more {
+            peers.stranger_at = Some(now);
+        }
+        more
     }
 
     /// Links that learners opened and have said nothing on.
