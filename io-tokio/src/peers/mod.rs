@@ -5,16 +5,15 @@
 //! Everything runs on the driver's thread. A link that does not take its bytes keeps them in its
 //! own backlog and has a task of its own that waits, so it holds up nobody else.
 
-mod complaints;
 mod link;
 mod meet;
 mod ports;
 #[cfg(all(test, not(madsim)))]
 mod tests;
 
+use crate::complaints::Complaints;
 use crate::conn::ConnIo;
 use crate::settings::{PeerSettings, RunError};
-use complaints::Complaints;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
