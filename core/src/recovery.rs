@@ -108,6 +108,8 @@ pub(crate) struct Recovery {
     snapshots: VecDeque<(usize, Zxid)>,
     /// One of those tried was there, whole in length, but damaged.
     damaged_snapshot: bool,
+    /// The newest that could not be read at all, and why.
+    unreadable: Option<String>,
     /// Snapshots above the ceiling.
     cut_off: Vec<FileId>,
     state: State,
@@ -180,6 +182,7 @@ impl Recovery {
             stage: Stage::Done,
             snapshots,
             damaged_snapshot: false,
+            unreadable: None,
             cut_off,
             state: State::empty(DataTree::new(seed, config.emulate_353_ttl)),
             milestones: Vec::new(),
@@ -249,7 +252,8 @@ impl Recovery {
         match &self.stage {
             Stage::Snapshot { file, .. } => {
                 self.milestones.push(Milestone::SnapshotSkipped { file: *file });
-                self.damaged_snapshot = true;
+                let what = format!("{} cannot be read: {error}", self.name(*file));
+                self.unreadable.get_or_insert(what);
                 self.try_next_snapshot();
             }
             Stage::Logs { now: Some(log), .. } => {
@@ -281,6 +285,14 @@ impl Recovery {
             return;
         }
         self.state = State::empty(DataTree::new(self.seed, self.emulate_353));
+        if let Some(what) = self.unreadable.take() {
+            self.fail(
+                what,
+                "Make it readable for the user the server runs as, or look at the disk; if it is damaged, restore the \
+                 data directory from a backup",
+            );
+            return;
+        }
         if self.damaged_snapshot {
             self.fail(
                 "Not able to find valid snapshots: every one of them is damaged".into(),

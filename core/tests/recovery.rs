@@ -177,7 +177,7 @@ fn a_snapshot_that_cannot_be_read_gives_way_to_an_older_one() {
     let bench =
         Bench::start_without(files.clone(), Config::default(), &["snapshot.6", "snapshot.0"]);
     let why = refusal(&bench, &files);
-    assert!(why.contains("Not able to find valid snapshots"), "{why}");
+    assert!(why.contains("snapshot.6 cannot be read: no permission. Make it readable"), "{why}");
 }
 
 #[test]

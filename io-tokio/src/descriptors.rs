@@ -3,13 +3,14 @@
 use std::os::fd::{AsRawFd, RawFd};
 use tokio::net::TcpStream;
 
-/// Kept for files: a log that cannot be opened ends the server.
+/// Kept for files and other servers: a log that cannot be opened ends the server.
 const FOR_FILES: u64 = 64;
 
-/// Up to where descriptors may be given to clients.
+/// Up to where descriptors may be given away.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Descriptors {
-    first_kept: RawFd,
+    for_clients: RawFd,
+    for_servers: RawFd,
 }
 
 impl Descriptors {
@@ -23,12 +24,19 @@ impl Descriptors {
             Err(_) => now.current,
         };
         let most = current.unwrap_or(u64::MAX);
-        let first_kept = most - FOR_FILES.min(most / 2);
-        Self { first_kept: RawFd::try_from(first_kept).unwrap_or(RawFd::MAX) }
+        let kept = FOR_FILES.min(most / 2);
+        let upto = |most: u64| RawFd::try_from(most).unwrap_or(RawFd::MAX);
+        // Clients that take all they get must not keep other servers out.
+        Self { for_clients: upto(most - kept), for_servers: upto(most - kept / 2) }
     }
 
-    /// Are there enough left behind this one? The system always gives the lowest number that is free.
-    pub(crate) fn suffice(self, stream: &TcpStream) -> bool {
-        stream.as_raw_fd() < self.first_kept
+    /// Are there enough left behind this client? The system always gives the lowest number that is free.
+    pub(crate) fn suffice(self, client: &TcpStream) -> bool {
+        client.as_raw_fd() < self.for_clients
+    }
+
+    /// Are there enough left behind this server?
+    pub(crate) fn suffice_for_server(self, server: &TcpStream) -> bool {
+        server.as_raw_fd() < self.for_servers
     }
 }

@@ -6,6 +6,7 @@
 //! what batches a hundred requests into one fsync.
 
 use crate::clock::Clock;
+use crate::complaints::Complaints;
 use crate::conn::{
     ConnIo, FAREWELL, HTTP_ANSWER, Opening, TLS_ANSWER, finish_writing, opening_of, whole_frames,
     write_some,
@@ -114,6 +115,7 @@ pub async fn run_on(
             client_addr,
             serving_since: None,
             halted: None,
+            complaints: Complaints::default(),
             next_conn: 0,
             words: Box::new(words),
             observer: Box::new(observer),
@@ -184,6 +186,7 @@ struct Core {
     client_addr: Option<SocketAddr>,
     serving_since: Option<Instant>,
     halted: Option<String>,
+    complaints: Complaints,
     next_conn: u64,
     words: Box<dyn Words>,
     observer: Box<dyn Observer>,
@@ -202,10 +205,14 @@ async fn accept(shared: Rc<Shared>, listener: TcpListener) {
                 let _ = stream.set_nodelay(true);
                 #[cfg(not(madsim))]
                 if !descriptors.suffice(&stream) {
-                    shared.core.borrow_mut().figures.rejected += 1;
-                    tracing::warn!(
-                        "too many connections for the open files this process may have (ulimit -n): the one from \
-                         {peer} is closed"
+                    let mut core = shared.core.borrow_mut();
+                    core.figures.rejected += 1;
+                    core.complain(
+                        "descriptors",
+                        &format!(
+                            "too many connections for the open files this process may have (ulimit -n): the one \
+                             from {peer} is closed"
+                        ),
                     );
                     continue;
                 }
@@ -370,12 +377,12 @@ fn on_bytes(shared: &Shared, id: ConnId, bytes: &[u8], intake: &mut Intake) -> O
         shared.wake.notify_one();
     }
     if let Some(len) = wrong {
-        let peer = core.conns.get(&id).map(|conn| conn.peer);
-        tracing::warn!(
-            "client {} sent a frame of {len} bytes; jute.maxbuffer allows {}. Its connection is closed",
-            peer.map_or_else(|| id.to_string(), |peer| peer.to_string()),
+        let peer = core.conns.get(&id).map_or(UNKNOWN, |conn| conn.peer);
+        let text = format!(
+            "client {peer} sent a frame of {len} bytes; jute.maxbuffer allows {}. Its connection is closed",
             core.settings.core.limits.frame_max
         );
+        core.complain(&format!("{} frame", peer.ip()), &text);
         return Some(End::Answer(Vec::new()));
     }
     intake.partial = bytes[whole..].to_vec();
@@ -432,6 +439,13 @@ async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
 }
 
 impl Core {
+    /// Logs what a client did, unless one like it did the same a moment ago.
+    fn complain(&mut self, key: &str, text: &str) {
+        if let Some(line) = self.complaints.line(key, text) {
+            tracing::warn!("{line}");
+        }
+    }
+
     /// A number for a new client, unless there are too many.
     fn admit(&mut self, peer: SocketAddr) -> Option<ConnId> {
         let most = self.settings.max_client_cnxns;
@@ -445,7 +459,9 @@ impl Core {
                 false => ("maxCnxns", self.settings.max_cnxns),
             };
             self.figures.rejected += 1;
-            tracing::warn!("too many connections ({key} = {limit}): the one from {peer} is closed");
+            let text =
+                format!("too many connections ({key} = {limit}): the one from {peer} is closed");
+            self.complain(&format!("{} {key}", peer.ip()), &text);
             return None;
         }
         *here += 1;
@@ -479,13 +495,16 @@ impl Core {
                 }
             }
             Opening::Http => {
-                tracing::warn!("{peer} speaks HTTP on the client port; it was told so and closed");
+                let text =
+                    format!("{peer} speaks HTTP on the client port; it was told so and closed");
+                self.complain(&format!("{} HTTP", peer.ip()), &text);
                 Err(HTTP_ANSWER.to_vec())
             }
             Opening::Tls => {
-                tracing::warn!(
+                let text = format!(
                     "{peer} wants TLS on the plain client port; it got an alert and was closed. Connect without TLS"
                 );
+                self.complain(&format!("{} TLS", peer.ip()), &text);
                 Err(TLS_ANSWER.to_vec())
             }
         }

@@ -4,6 +4,7 @@
 //! disk's. Each device has a thread of its own, because a large snapshot must not delay the log's fsync.
 
 mod clock;
+mod complaints;
 mod conn;
 mod data_dir;
 #[cfg(not(madsim))]

@@ -65,7 +65,7 @@ pub enum RunError {
     #[error("{0}")]
     DataDir(String),
     /// The client port cannot be opened.
-    #[error("cannot listen on {addr}: {error}. Is another server running there?")]
+    #[error("cannot listen on {addr}: {error}. {}", hint(error))]
     Listen {
         /// The address.
         addr: SocketAddr,
@@ -99,5 +99,16 @@ impl RunError {
             Self::Listen { .. } | Self::Halted(_) => 1,
             Self::PeerPort { .. } => 14,
         }
+    }
+}
+
+/// What to look at when a port cannot be had.
+fn hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrNotAvailable => {
+            "It is no address of this machine: see clientPortAddress"
+        }
+        std::io::ErrorKind::PermissionDenied => "Ports below 1024 are not for every user",
+        _ => "Is another server running there?",
     }
 }

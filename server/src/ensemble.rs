@@ -17,7 +17,7 @@ use crate::exit::Exit;
 pub fn run(args: &EnsembleArgs) -> Exit {
     let outcome = start(args).and_then(|mut children| {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let told = runtime.block_on(async { wait(&mut children).await });
+        let told = runtime.block_on(async { wait(&mut children, &args.dir).await });
         for (_, child) in &mut children {
             // Ctrl-C in a terminal has reached them already. Nothing that was acknowledged is lost either way.
             child.kill()?;
@@ -55,7 +55,9 @@ fn configuration(args: &EnsembleArgs, sid: u16, data: &Path) -> String {
 
 fn start(args: &EnsembleArgs) -> io::Result<Vec<(u16, Child)>> {
     let program = std::env::current_exe()?;
-    fs::create_dir_all(&args.dir)?;
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", args.dir.display()));
+    fs::create_dir_all(&args.dir).map_err(named)?;
     let root = args.dir.canonicalize()?;
     let mut children = Vec::new();
     for sid in 1..=args.servers {
@@ -65,7 +67,8 @@ fn start(args: &EnsembleArgs) -> io::Result<Vec<(u16, Child)>> {
         fs::write(data.join("myid"), format!("{sid}\n"))?;
         let file = home.join("zoo.cfg");
         fs::write(&file, configuration(args, sid, &data))?;
-        let log = fs::File::create(home.join("log"))?;
+        // What an earlier run had to say may still be wanted, and that run may still be going on.
+        let log = fs::OpenOptions::new().create(true).append(true).open(home.join("log"))?;
         let child = Command::new(&program)
             .arg("server")
             .arg("--config")
@@ -88,15 +91,24 @@ fn start(args: &EnsembleArgs) -> io::Result<Vec<(u16, Child)>> {
     Ok(children)
 }
 
-/// Until the last one has ended, or a signal comes.
-async fn wait(children: &mut Vec<(u16, Child)>) -> io::Result<()> {
+/// The last thing that server had to say.
+fn last_words(dir: &Path, sid: u16) -> String {
+    let log = fs::read(dir.join(format!("server-{sid}")).join("log")).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    log.lines().next_back().unwrap_or("its log is empty").to_owned()
+}
+
+/// Until a signal comes, or the last one has ended; an error when that was not by a signal.
+async fn wait(children: &mut Vec<(u16, Child)>, dir: &Path) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut failed = false;
     while !children.is_empty() {
         children.retain_mut(|(sid, child)| match child.try_wait() {
             Ok(None) => true,
             Ok(Some(status)) => {
-                println!("server {sid} has ended: {status}");
+                failed |= !status.success();
+                println!("server {sid} has ended, {status}: {}", last_words(dir, *sid));
                 false
             }
             Err(_) => false,
@@ -111,5 +123,8 @@ async fn wait(children: &mut Vec<(u16, Child)>) -> io::Result<()> {
             () = tokio::time::sleep(Duration::from_millis(100)) => {}
         }
     }
-    Ok(())
+    match failed {
+        true => Err(io::Error::other("all its servers have ended")),
+        false => Ok(()),
+    }
 }

@@ -51,9 +51,10 @@ SIGTERM and SIGINT end it; sessions go on when it is started again. Log lines go
 | exit code | meaning |
 |---|---|
 | 0 | a signal ended it, or the command is done |
-| 1 | the data cannot be served, a disk failed, or the port is taken; the last line says which |
+| 1 | the data cannot be served, a disk failed, or the client port cannot be had; the last line says which |
 | 2 | the command line or the configuration is wrong |
 | 3 | a data directory cannot be used |
+| 14 | the quorum or election port cannot be had |
 | 70 | an internal error; please report it |
 ";
 

@@ -247,7 +247,8 @@ fn my_id(data_dir: &Path, ensemble: &Ensemble, read: ReadFile<'_>) -> Result<Sid
     let text = String::from_utf8_lossy(&bytes);
     let line = text.split(['\n', '\r']).next().unwrap_or_default();
     let sid = line.parse().map(Sid);
-    let sid = sid.map_err(|_| format!("serverid {line} is not a number, in {}", path.display()))?;
+    let sid =
+        sid.map_err(|_| format!("serverid {line:?} is not a number, in {}", path.display()))?;
     match ensemble.members.contains_key(&sid) {
         true => Ok(sid),
         false => Err(format!("My id {sid} not in the peer list; it stands in {}", path.display())),

@@ -130,7 +130,7 @@ impl Observer for Log {
         match milestone {
             Milestone::SnapshotSkipped { file } => warn!(
                 file = %self.path(file, turn),
-                "this snapshot is damaged or incomplete; the next older one is tried, with more of the log"
+                "this snapshot is damaged, incomplete or cannot be read; the next older one is tried, with more of the log"
             ),
             Milestone::Recovered { snapshot, replayed, zxid } => {
                 let snapshot = snapshot.map(|file| self.path(file, turn));

@@ -131,6 +131,20 @@ fn flags_and_environment_reach_the_server() {
 }
 
 #[test]
+fn strangers_at_the_client_port_do_not_fill_the_log() {
+    let scratch = Scratch::new();
+    let mut server = Running::start(zoetrope().arg("server").arg(scratch.zoo_cfg("")));
+    for _ in 0..20 {
+        assert!(server.word("GET / HTTP/1.1\r\n").contains("It speaks the ZooKeeper protocol"));
+        assert_eq!(server.word("\u{7f}\u{7f}\u{7f}\u{7f}"), "");
+    }
+    assert_eq!(server.signal("TERM"), Some(0));
+    server.wait_for("stopping");
+    let told = |part: &str| server.seen.lines().filter(|line| line.contains(part)).count();
+    assert_eq!((told("speaks HTTP"), told("sent a frame of")), (1, 1), "{}", server.seen);
+}
+
+#[test]
 fn a_second_server_on_the_same_directory_is_refused() {
     let scratch = Scratch::new();
     let file = scratch.zoo_cfg("");
@@ -152,6 +166,18 @@ fn a_taken_port_is_named() {
     let (code, _, err) = run(&mut command);
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains(&format!("cannot listen on {}", server.addr)), "{err}");
+}
+
+#[test]
+fn an_address_of_another_machine_is_told_from_a_taken_port() {
+    let scratch = Scratch::new();
+    let mut command = zoetrope();
+    // The last of the documentation's addresses, which nobody has.
+    let address = "clientPortAddress=203.0.113.254";
+    command.arg("server").arg(scratch.zoo_cfg("")).args(["--set", address]);
+    let (code, _, err) = run(&mut command);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("It is no address of this machine: see clientPortAddress"), "{err}");
 }
 
 #[test]

@@ -302,9 +302,9 @@ fn groups_and_weights_reach_the_core() {
 fn an_ensemble_that_cannot_be_is_refused_with_javas_words() {
     let refused = |text: &str, id| refusals(&member(text, id)).remove(0);
     for (id, words) in [
-        ("x", "serverid x is not a number, in /d/myid"),
-        (" 1", "serverid  1 is not a number, in /d/myid"),
-        ("", "serverid  is not a number, in /d/myid"),
+        ("x", "serverid \"x\" is not a number, in /d/myid"),
+        (" 1", "serverid \" 1\" is not a number, in /d/myid"),
+        ("", "serverid \"\" is not a number, in /d/myid"),
         ("4", "My id 4 not in the peer list; it stands in /d/myid"),
     ] {
         assert_eq!(refused(ENSEMBLE, id), format!("zoo.cfg line 1: dataDir: {words}"));

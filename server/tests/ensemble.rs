@@ -69,3 +69,22 @@ fn three_servers_elect_a_leader_and_serve() {
     modes.sort();
     assert_eq!(modes, ["follower", "follower", "leader"]);
 }
+
+#[test]
+fn servers_that_cannot_start_say_why_and_the_ensemble_fails() {
+    let scratch = Scratch::new();
+    let dir = scratch.0.join("servers");
+    std::fs::create_dir_all(dir.join("server-1/data")).unwrap();
+    std::fs::write(dir.join("server-1/log"), "from an earlier run\n").unwrap();
+    std::fs::write(dir.join("server-1/data/version-2"), "in the way").unwrap();
+    let port = free_ports().to_string();
+    let mut command = zoetrope();
+    command.args(["ensemble", "--servers", "1", "--port", &port, "--dir"]).arg(&dir);
+    let ended = command.output().expect("it starts");
+    let out = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{out}");
+    assert!(out.contains("server 1 has ended, exit status: 3: "), "{out}");
+    assert!(out.contains("version-2 is not a directory"), "{out}");
+    let log = std::fs::read_to_string(dir.join("server-1/log")).unwrap();
+    assert!(log.starts_with("from an earlier run\n"), "{log}");
+}

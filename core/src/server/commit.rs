@@ -301,6 +301,7 @@ impl Server {
     }
 
     fn reply_to_write(&mut self, id: ConnId, header: &TxnHeader, txn: &Txn, outcome: &Outcome) {
+        let learns = self.learner().is_some();
         let Some(conn) = self.clients.conns.get_mut(&id) else { return };
         if conn.state == ConnState::Closing {
             return;
@@ -329,6 +330,10 @@ impl Server {
             _ => false,
         };
         let place = conn.queue.iter().position(is_it);
+        if place.is_none() && learns {
+            // What makes a session global has no place of its own, and the leader has answered it with something else.
+            return;
+        }
         let place = place.unwrap_or_else(|| panic!("{id} does not wait for {zxid}, which it sent"));
         let refused;
         let txn = match (txn, conn.queue.get(place)) {

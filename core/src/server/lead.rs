@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::handler::{HandlerStage, LearnerHandler, Learners};
-use super::learn::offered_epoch;
+use super::learn::{LEAP, offered_epoch};
 use super::local::Ended;
 use super::peers::{Done, PeerFault};
 use super::roles::{Epochs, Role};
@@ -278,7 +278,7 @@ impl Server {
             other => return Err(PeerFault(format!("its first packet is {other:?}"))),
         };
         let info = self.introduce(chan, packet)?;
-        let accepted = offered_epoch(packet.zxid)?;
+        let accepted = offered_epoch(packet.zxid, self.epochs.accepted, LEAP)?;
         let Some(peers) = &self.peers else { return Ok(Done::Yes) };
         let voter = peers.ensemble.is_voter(info.sid) && !observer;
         let now = self.now.mono;

@@ -166,14 +166,26 @@ impl Learner {
     }
 }
 
-/// The epoch that the zxid of FOLLOWERINFO, OBSERVERINFO or LEADERINFO stands for. The highest ones name none: nothing
-/// could follow them.
-pub(super) fn offered_epoch(zxid: Zxid) -> Result<Epoch, PeerFault> {
+/// The epoch that the zxid of FOLLOWERINFO, OBSERVERINFO or LEADERINFO stands for, if that can be: no more than `leap`
+/// elections after `ours`. An epoch is used up when it is promised, and there are no more than 2^31 of them.
+pub(super) fn offered_epoch(zxid: Zxid, ours: Epoch, leap: u32) -> Result<Epoch, PeerFault> {
+    let most = i64::from(EPOCH_MAX.min(ours.0.saturating_add(leap)));
     match zxid.0 >> 32 {
-        epoch @ 0..0x7fff_ffff => Ok(Epoch(epoch as u32)),
-        epoch => Err(PeerFault(format!("it speaks of epoch {epoch}, which cannot be"))),
+        epoch if (0..=most).contains(&epoch) => Ok(Epoch(epoch as u32)),
+        epoch => Err(PeerFault(format!(
+            "it speaks of epoch {epoch}, which cannot be: this server knows of {}. If that server was led astray, start \
+             it with an empty data directory",
+            ours.0
+        ))),
     }
 }
+
+/// The last epoch that may be promised: one more can follow.
+const EPOCH_MAX: u32 = 0x7fff_fffe;
+/// Elections that a learner may have heard of more than the server it comes to: one a second for half a year.
+pub(super) const LEAP: u32 = 1 << 24;
+/// Elections that a leader may be ahead: it may have heard of some from another learner.
+const LEADERS_LEAP: u32 = 2 * LEAP;
 
 /// Time until a server that could not write a tree down asks for it again, ms.
 const NO_ROOM_PAUSE_MS: u64 = 1_000;
@@ -301,7 +313,10 @@ impl Server {
         };
         match (&learner.stage, packet.kind) {
             (LearnerStage::AwaitLeaderInfo, PacketKind::LeaderInfo) => {
-                let epoch = offered_epoch(packet.zxid)?;
+                // Who knows of none may come to any.
+                let ours = self.epochs.accepted;
+                let leap = if ours == Epoch(0) { EPOCH_MAX } else { LEADERS_LEAP };
+                let epoch = offered_epoch(packet.zxid, ours, leap)?;
                 self.on_leader_info(epoch)?;
             }
             (LearnerStage::AwaitPlan, PacketKind::Diff) => self.begin_sync(),
@@ -399,8 +414,19 @@ impl Server {
         }
     }
 
+    /// Does this zxid belong to the history of who leads that epoch? It ends in it. Nothing else may reach the disk: it would
+    /// win every election to come.
+    fn refuse_another_epoch(&self, zxid: Zxid) -> Result<(), PeerFault> {
+        let led = self.learner().map_or(0, |learner| i64::from(learner.epoch.0));
+        match (0..=led).contains(&(zxid.0 >> 32)) {
+            true => Ok(()),
+            false => Err(PeerFault(format!("the leader speaks of {zxid}, but leads epoch {led}"))),
+        }
+    }
+
     /// What this server holds above `to` was never committed. It goes from the disk, from logs and snapshots alike.
     fn on_trunc(&mut self, to: Zxid) -> Result<(), PeerFault> {
+        self.refuse_another_epoch(to)?;
         self.refuse_to_lose(to)?;
         if to > self.zxid_proposed {
             return Err(PeerFault(format!(
@@ -434,6 +460,7 @@ impl Server {
     }
 
     fn on_snap(&mut self, label: Zxid) -> Result<(), PeerFault> {
+        self.refuse_another_epoch(label)?;
         self.refuse_to_lose(label)?;
         if label < self.zxid_proposed {
             // Records above the tree's label would come back from the log one day. They were never committed: they go
@@ -561,6 +588,7 @@ impl Server {
             // The tree has it already.
             return Ok(Done::Yes);
         }
+        self.refuse_another_epoch(zxid)?;
         if !zxid.follows(self.zxid_proposed) {
             return Err(PeerFault(format!(
                 "the leader proposes {zxid}, but {} is the last one here: what lies between is missing",

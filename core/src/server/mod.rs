@@ -312,7 +312,7 @@ impl Server {
             Input::Failed { device, error } => self.on_device_failed(*device, error),
             Input::Timer { id } => self.on_timer(*id),
             Input::Command(command) => self.on_command(*command),
-            Input::PeerUp { sid, chan, link, .. } => self.on_peer_up(*sid, *chan, *link),
+            Input::PeerUp { sid, chan, link, addr } => self.on_peer_up(*sid, *chan, *link, *addr),
             Input::PeerFrames { chan, bytes } => self.on_peer_frames(*chan, bytes),
             Input::PeerDown { chan } => self.on_peer_down(*chan),
             Input::PeerSent { chan, upto } => self.on_peer_sent(*chan, *upto),

@@ -7,7 +7,7 @@
 
 use super::Server;
 use super::handler::{HandlerStage, LearnerHandler, Learners};
-use super::learn::{Asker, offered_epoch};
+use super::learn::{Asker, LEAP, offered_epoch};
 use super::peers::{Done, PeerFault};
 use super::roles::Role;
 use crate::effect::DropReason;
@@ -137,7 +137,8 @@ impl Server {
             )));
         }
         let info = self.introduce(chan, packet)?;
-        let (accepted, ours) = (offered_epoch(packet.zxid)?, self.epochs.current);
+        let ours = self.epochs.current;
+        let accepted = offered_epoch(packet.zxid, ours, LEAP)?;
         if accepted > ours {
             return Err(PeerFault(format!(
                 "it has promised epoch {}, the leader of this server leads {}",

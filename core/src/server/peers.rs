@@ -12,12 +12,14 @@ use crate::wire::{
     encode_packet,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// One link.
 #[derive(Clone, Debug)]
 pub(super) struct PeerLink {
     /// Who is at the other end, if that is known.
     pub(super) sid: Option<Sid>,
+    addr: IpAddr,
     link: Link,
     since: Instant,
     pub(super) out: Vec<u8>,
@@ -54,10 +56,14 @@ pub(super) struct Peers {
     leaving: Vec<(ChanId, Vec<u8>)>,
     /// Have something in their inbox that could not be done yet.
     pub(super) held: BTreeSet<ChanId>,
+    /// When the end of a link was last told of on which nobody had said who he is.
+    stranger_at: Option<Instant>,
 }
 
 /// Bytes that may wait in an inbox before reading stops.
 const INBOX_MAX: usize = 1 << 20;
+/// The same where nobody has said who he is, and what his greeting may have at most.
+const GREETING_MAX: usize = 4 << 10;
 /// Memory of an inbox that is kept, bytes.
 const INBOX_KEPT: usize = 128 << 10;
 /// Memory of what goes out that is kept, bytes.
@@ -66,6 +72,8 @@ const OUTPUT_KEPT: usize = 256 << 10;
 const VOTES_SHARE: u64 = 64;
 /// Longest a vote may wait for the other end to read those before it, ms.
 const DEAF_MS: u64 = 4_000;
+/// Least time between two lines in the log about strangers, ms.
+const STRANGERS_MS: u64 = 1_000;
 /// Longest a quorum link may be up before it says who it is, ms.
 const GREETING_MS: u64 = 10_000;
 
@@ -106,6 +114,7 @@ impl Peers {
             dirty: BTreeSet::new(),
             leaving: Vec::new(),
             held: BTreeSet::new(),
+            stranger_at: None,
         }
     }
 
@@ -164,7 +173,7 @@ impl Peers {
 }
 
 impl Server {
-    pub(super) fn on_peer_up(&mut self, sid: Option<Sid>, chan: ChanId, link: Link) {
+    pub(super) fn on_peer_up(&mut self, sid: Option<Sid>, chan: ChanId, link: Link, addr: IpAddr) {
         let Some(peers) = &mut self.peers else {
             // Alone, a server knows no peers: a link that comes up is a mistake of its other end.
             self.effects.push(Effect::Disconnect { chan });
@@ -173,6 +182,7 @@ impl Server {
         let since = self.now.mono;
         let new = PeerLink {
             sid,
+            addr,
             link,
             since,
             out: Vec::new(),
@@ -295,7 +305,9 @@ impl Server {
         let Some(peers) = &mut self.peers else { return };
         let Some(link) = peers.links.get_mut(&chan) else { return };
         inbox.drain(..at);
-        inbox.shrink_to(INBOX_KEPT);
+        if inbox.len() < INBOX_KEPT {
+            inbox.shrink_to(INBOX_KEPT);
+        }
         link.inbox = inbox;
         self.settle_inbox(chan, waits);
     }
@@ -326,7 +338,8 @@ impl Server {
         let Some(peers) = &mut self.peers else { return };
         let Some(link) = peers.links.get_mut(&chan) else { return };
         // What is not whole needs the bytes that are still to come.
-        let full = waits && link.inbox.len() > INBOX_MAX;
+        let most = if link.sid.is_some() { INBOX_MAX } else { GREETING_MAX };
+        let full = waits && link.inbox.len() > most;
         if waits {
             peers.held.insert(chan)
         } else {
@@ -352,7 +365,8 @@ impl Server {
         if self.reads_too_little(chan) {
             return Ok(Front::Held);
         }
-        let max = self.config.record_max() as usize;
+        let known = self.peers.as_ref().and_then(|peers| peers.link(chan)?.sid).is_some();
+        let max = if known { self.config.record_max() as usize } else { GREETING_MAX };
         let Some((packet, len)) = decode_packet(bytes, max)? else { return Ok(Front::Incomplete) };
         Ok(match self.on_packet(chan, &packet)? {
             Done::Yes => Front::Done(len),
@@ -412,10 +426,34 @@ impl Server {
 
     /// The other end has done something it must not, or too little for too long.
     pub(super) fn give_up(&mut self, chan: ChanId, fault: &PeerFault) {
-        let sid = self.peers.as_ref().and_then(|peers| peers.link(chan)).and_then(|link| link.sid);
-        self.note_fault(sid, fault.0.clone());
+        if self.is_one_stranger_more(chan) {
+            // One line a second says it all.
+        } else if let Some(link) = self.peers.as_ref().and_then(|peers| peers.link(chan)) {
+            let what = match link.sid {
+                Some(_) => fault.0.clone(),
+                None => format!(
+                    "the link from {}, which has not said who it is, is closed: {}",
+                    link.addr, fault.0
+                ),
+            };
+            self.note_fault(link.sid, what);
+        }
         self.drop_link(chan);
         self.on_quorum_link_down(chan);
+    }
+
+    /// Is this the link of somebody unknown, and was another one's end told of less than a second ago?
+    fn is_one_stranger_more(&mut self, chan: ChanId) -> bool {
+        let now = self.now.mono;
+        let Some(peers) = &mut self.peers else { return false };
+        if peers.link(chan).is_none_or(|link| link.sid.is_some()) {
+            return false;
+        }
+        let more = peers.stranger_at.is_some_and(|at| now.since(at) < STRANGERS_MS * 1000);
+        if !more {
+            peers.stranger_at = Some(now);
+        }
+        more
     }
 
     /// Links that learners opened and have said nothing on.

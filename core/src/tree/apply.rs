@@ -143,7 +143,8 @@ impl DataTree {
         path: &str,
         watch: &mut dyn FnMut(Change<'_>),
     ) -> Outcome {
-        let Some((parent_path, name)) = path::split(path) else {
+        // The root is nobody's child; no leader proposes that, and none shall make this server fall over its own log.
+        let Some((parent_path, name)) = path::split(path).filter(|_| path != "/") else {
             return Outcome::error(ErrorCode::BadArguments);
         };
         let Some(parent) = self.find(parent_path) else {

@@ -82,13 +82,18 @@ pub(crate) fn znode(path: &str, parent_cversion: i32) -> Txn {
     }
 }
 
-/// The link to server 2 is up, which leads and has nothing that this one lacks.
-pub(crate) fn greeted(bench: &mut Bench) {
+/// The link to server 2 is up, which leads epoch 1.
+pub(crate) fn offered(bench: &mut Bench) {
     let (sid, link) = (Some(LEADER), Link::Quorum);
     bench.tell(&Input::PeerUp { sid, chan: STREAM, link, addr: addr() });
     let mut version = Vec::new();
     encode_leader_info(&mut version);
     packet(bench, PacketKind::LeaderInfo, zxid(0), Some(&version));
+}
+
+/// The same, and it has nothing that this one lacks.
+pub(crate) fn greeted(bench: &mut Bench) {
+    offered(bench);
     packet(bench, PacketKind::Diff, Zxid::ZERO, None);
 }
 

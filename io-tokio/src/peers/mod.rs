@@ -5,16 +5,15 @@
 //! Everything runs on the driver's thread. A link that does not take its bytes keeps them in its
 //! own backlog and has a task of its own that waits, so it holds up nobody else.
 
-mod complaints;
 mod link;
 mod meet;
 mod ports;
 #[cfg(all(test, not(madsim)))]
 mod tests;
 
+use crate::complaints::Complaints;
 use crate::conn::ConnIo;
 use crate::settings::{PeerSettings, RunError};
-use complaints::Complaints;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -96,6 +95,9 @@ impl Drop for Peers {
     }
 }
 
+/// Links that one address may have to the quorum port, and to that of observers. A server there needs one; whoever opens
+/// more hurts only those at its own address.
+const LINKS_MAX: usize = 32;
 /// Bytes read from a socket at once.
 const READ_AT_ONCE: usize = 64 << 10;
 
@@ -186,11 +188,25 @@ impl Links {
 
     fn accepted(self: &Rc<Self>, link: Link, stream: TcpStream, from: SocketAddr) {
         match link {
+            Link::Quorum | Link::ObserverMaster if self.is_crowd(link, from.ip()) => {
+                let (addr, port) = (from.ip(), port_name(link));
+                let text = format!(
+                    "{addr} has {LINKS_MAX} connections to the {port} port. One more is closed"
+                );
+                self.complain(&format!("{addr} crowd {port}"), &text);
+            }
             Link::Quorum | Link::ObserverMaster => self.install(None, link, stream, &[]),
             Link::Election => {
                 spawn_local(meet::receive(self.clone(), stream, from));
             }
         }
+    }
+
+    /// Does that address have as many links to this port as it may? Those that are about to end count.
+    fn is_crowd(&self, link: Link, addr: IpAddr) -> bool {
+        let state = self.state.borrow();
+        let theirs = |io: &&LinkIo| io.link == link && io.io.peer.ip() == addr;
+        state.chans.values().filter(theirs).count() >= LINKS_MAX
     }
 
     /// A link is up; `rest` is what it brought already. The one there was to that server goes down.

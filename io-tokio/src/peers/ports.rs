@@ -106,9 +106,21 @@ fn is_taken(error: &io::Error) -> bool {
 }
 
 async fn accept(links: Rc<Links>, link: Link, listener: TcpListener) {
+    #[cfg(not(madsim))]
+    let descriptors = crate::descriptors::Descriptors::raise();
     loop {
         match listener.accept().await {
             Ok((stream, from)) => {
+                #[cfg(not(madsim))]
+                if !descriptors.suffice_for_server(&stream) {
+                    let port = super::port_name(link);
+                    let text = format!(
+                        "too many connections for the open files this process may have (ulimit -n): one to the {port} \
+                         port is closed, from {from}"
+                    );
+                    links.complain(&format!("descriptors {port}"), &text);
+                    continue;
+                }
                 // One socket may serve both families; a server is known by its own address.
                 let from = SocketAddr::new(from.ip().to_canonical(), from.port());
                 let _ = stream.set_nodelay(true);

@@ -481,6 +481,38 @@ async fn a_crowd_of_silent_connections_keeps_only_its_own_address_out() {
 }
 
 #[tokio::test]
+async fn an_address_has_no_more_links_than_servers_can_need() {
+    here(async {
+        let ensemble = ensemble(&[1, 2]);
+        let one = Host::start(1, &ensemble);
+        let quorum = place(address(&ensemble, 1), Link::Quorum);
+        let HostPort { host, port } = &quorum;
+        drop(call(&quorum).await);
+        one.up(0).await;
+        one.hears(Told::Down(1)).await;
+        let mut crowd = Vec::new();
+        for _ in 0..LINKS_MAX + 1 {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+            crowd.push(socket.connect(format!("{host}:{port}").parse().unwrap()).await.unwrap());
+        }
+        let last = timeout(Duration::from_millis(500), rest_of(crowd.pop().unwrap())).await;
+        assert_eq!(last.expect("it is one too many"), []);
+        one.up(LINKS_MAX).await;
+        // Others are heard, and so is that address when it has given one up.
+        let _other = call(&quorum).await;
+        one.up(LINKS_MAX + 1).await;
+        drop(crowd.pop());
+        one.hears(Told::Down(LINKS_MAX as u64 + 1)).await;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let _again = socket.connect(format!("{host}:{port}").parse().unwrap()).await.unwrap();
+        one.up(LINKS_MAX + 2).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn strangers_and_doubles_are_refused() {
     here(async {
         let ensemble = ensemble(&[1, 2]);

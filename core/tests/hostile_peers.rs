@@ -1,0 +1,209 @@
+//! Servers that say what no server says. This one may leave them; it must not fall, and it must start again.
+
+mod support;
+
+use support::play::*;
+use support::{Bench, Files};
+use zoetrope_core::wire::{
+    AclSpec, ConnectRequest, Create, ErrorCode, LearnerInfo, OpCode, PacketKind, Perms,
+    QUORUM_PROTOCOL, Request, Txn, TxnHeader, decode_packet, encode_leader_info, encode_packet,
+    encode_txn,
+};
+use zoetrope_core::*;
+
+/// A proposal with everything in it chosen.
+fn proposal(bench: &mut Bench, zxid: Zxid, txn: &Txn) {
+    let header = TxnHeader { session: SessionId(77), cxid: Xid(1), zxid, time_ms: 1 };
+    let mut bytes = Vec::new();
+    encode_txn(&header, txn, None, &mut bytes);
+    packet(bench, PacketKind::Proposal, zxid, Some(&bytes));
+}
+
+#[test]
+fn a_leader_proposes_in_its_own_epoch_only() {
+    for zxid in [2 << 32 | 1, i64::MAX, i64::MIN | 1, 0x7fff_ffff << 32 | 1] {
+        for serving in [false, true] {
+            let mut bench = Bench::start(Files::new(), config());
+            match serving {
+                true => lead(&mut bench),
+                false => {
+                    elect(&mut bench);
+                    greeted(&mut bench);
+                }
+            }
+            proposal(&mut bench, Zxid(zxid), &znode("/a", 1));
+            assert_eq!(bench.server.zxid_applied(), Zxid::ZERO, "{zxid:x}");
+            let logged = bench
+                .files
+                .iter()
+                .any(|(_, bytes)| bytes.windows(8).any(|w| w == zxid.to_be_bytes()));
+            assert!(!logged, "{zxid:x} was logged, serving: {serving}");
+            if zxid > 0 || serving {
+                assert!(bench.given_up.contains(&STREAM), "{zxid:x}, serving: {serving}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_root_stays_whatever_a_leader_deletes() {
+    let mut bench = Bench::start(Files::new(), config());
+    lead(&mut bench);
+    let paths = ["/zookeeper/config", "/zookeeper/quota", "/zookeeper", "/", ""];
+    for (counter, path) in (1..).zip(paths) {
+        propose(&mut bench, counter, &Txn::Delete { path: path.into(), by_server: false });
+        packet(&mut bench, PacketKind::Commit, zxid(counter), None);
+    }
+    propose(&mut bench, 6, &znode("/a", 1));
+    packet(&mut bench, PacketKind::Commit, zxid(6), None);
+    assert_eq!(bench.server.zxid_applied(), zxid(6));
+    let again = Bench::start(bench.files.clone(), config());
+    assert_eq!(again.halted, None);
+}
+
+#[test]
+fn a_leader_may_refuse_what_makes_a_session_global() {
+    let local = Config { local_sessions: true, local_sessions_upgrading: true, ..config() };
+    let mut bench = Bench::start(Files::new(), local);
+    lead(&mut bench);
+    let hello = ConnectRequest {
+        last_zxid_seen: Zxid::ZERO,
+        timeout_ms: 10_000,
+        session: SessionId::NONE,
+        password: &[0; 16],
+        read_only: Some(false),
+    };
+    let session = bench.greet(ConnId(1), &hello).expect("it is let in at once").0;
+    let all =
+        AclSpec { perms: Perms::ALL, scheme: Some("world".into()), id: Some("anyone".into()) };
+    let (op, path, data, acl) = (OpCode::Create, Some("/e".into()), None, vec![all]);
+    let create = Request::Create(Create { op, path, data, acl, flags: 1, ttl_ms: -1 });
+    let mut bytes = Vec::new();
+    create.encode(Xid(1), &mut bytes);
+    bench.send_on(ConnId(1), &bytes);
+    let refused = Txn::Error { code: ErrorCode::SystemError.number() };
+    propose_for(&mut bench, (session, Xid(0)), 1, &refused);
+    packet(&mut bench, PacketKind::Commit, zxid(1), None);
+    assert_eq!(bench.server.zxid_applied(), zxid(1));
+    propose_for(&mut bench, (session, Xid(1)), 2, &refused);
+    packet(&mut bench, PacketKind::Commit, zxid(2), None);
+    assert_eq!(bench.server.zxid_applied(), zxid(2));
+}
+
+#[test]
+fn a_leader_cuts_and_sends_trees_in_its_own_history_only() {
+    for kind in [PacketKind::Trunc, PacketKind::Snap] {
+        for zxid in [-1, i64::MIN, i64::MAX, 2 << 32] {
+            let mut bench = Bench::start(Files::new(), config());
+            elect(&mut bench);
+            offered(&mut bench);
+            let before = bench.files.clone();
+            packet(&mut bench, kind, Zxid(zxid), None);
+            assert!(bench.given_up.contains(&STREAM), "{kind:?} {zxid:x}");
+            assert!(bench.files == before, "{kind:?} {zxid:x}");
+        }
+    }
+}
+
+#[test]
+fn nobody_is_kept_waiting_with_more_than_a_greeting() {
+    let chan = ChanId(5);
+    for looks in [true, false] {
+        let mut bench = Bench::start(Files::new(), config());
+        if !looks {
+            follow(&mut bench);
+        }
+        let link = Link::Quorum;
+        bench.tell(&Input::PeerUp { sid: None, chan, link, addr: addr() });
+        // A greeting with a megabyte in it.
+        let mut bytes = Vec::new();
+        encode_packet(PacketKind::FollowerInfo, Zxid::ZERO, Some(&[0; 1 << 20]), &mut bytes);
+        bench.tell(&Input::PeerFrames { chan, bytes: &bytes[..100] });
+        assert!(bench.given_up.contains(&chan), "looks: {looks}");
+    }
+    // Whoever comes early may be heard later, but says no more than who he is.
+    let mut bench = Bench::start(Files::new(), config());
+    bench.tell(&Input::PeerUp { sid: None, chan, link: Link::Quorum, addr: addr() });
+    let mut bytes = Vec::new();
+    for _ in 0..200 {
+        encode_packet(PacketKind::FollowerInfo, Zxid::ZERO, Some(&[0; 20]), &mut bytes);
+    }
+    bench.tell(&Input::PeerFrames { chan, bytes: &bytes });
+    assert!(bench.paused.contains(&chan));
+}
+
+/// A stranger, who comes before anybody else does, has promised an epoch of his own. One that nobody could follow, or from
+/// which a few more leaps lead there, must not become the ensemble's.
+#[test]
+fn a_stranger_does_not_use_up_the_epochs() {
+    for (claimed, offered) in [
+        (0x7fff_ffff, 1),
+        (0x7fff_fffe, 1),
+        (1 << 25, 1),
+        (-1, 1),
+        (7, 8),
+        (1 << 24, (1 << 24) + 1),
+    ] {
+        let mut bench = Bench::start(Files::new(), config());
+        let (sid, link) = (Some(Sid(3)), Link::Election);
+        bench.tell(&Input::PeerUp { sid, chan: VOTES, link, addr: addr() });
+        vote(&mut bench, VOTES, Sid(1));
+        let (chan, link) = (ChanId(5), Link::Quorum);
+        for (chan, sid, epoch) in [(chan, 99, claimed), (STREAM, 3, 0)] {
+            bench.tell(&Input::PeerUp { sid: None, chan, link, addr: addr() });
+            let (mut info, mut bytes) = (Vec::new(), Vec::new());
+            let (protocol_version, config_version) = (QUORUM_PROTOCOL, 0);
+            LearnerInfo { sid: Sid(sid), protocol_version, config_version }.encode(&mut info);
+            let zxid = Zxid(epoch << 32);
+            encode_packet(PacketKind::FollowerInfo, zxid, Some(&info), &mut bytes);
+            bench.tell(&Input::PeerFrames { chan, bytes: &bytes });
+        }
+        let sent = bench.sent_on(STREAM);
+        let (told, _) = decode_packet(&sent, 100).unwrap().expect("it is told");
+        assert_eq!((told.kind, told.zxid), (PacketKind::LeaderInfo, Zxid(offered << 32)));
+    }
+}
+
+/// And who has promised an epoch to a leader of ill will is not lost.
+#[test]
+fn a_leader_that_offers_what_cannot_be_is_left() {
+    for (first, then, believed) in
+        [(0, 0x7fff_fffe, true), (0, 0x7fff_ffff, false), (5, 1 << 26, false), (5, 1 << 25, true)]
+    {
+        let mut bench = Bench::start(Files::new(), config());
+        bench.server = {
+            let accepted_epoch = Some(Epoch(first)).filter(|epoch| *epoch != Epoch(0));
+            let listing = Listing { accepted_epoch, ..Listing::default() };
+            Server::new(config(), 7, bench.now, listing)
+        };
+        bench.files.clear();
+        bench.ring_after(0, Timer::Tick);
+        elect(&mut bench);
+        let (sid, link) = (Some(LEADER), Link::Quorum);
+        bench.tell(&Input::PeerUp { sid, chan: STREAM, link, addr: addr() });
+        let mut version = Vec::new();
+        encode_leader_info(&mut version);
+        packet(&mut bench, PacketKind::LeaderInfo, Zxid(then << 32), Some(&version));
+        assert_eq!(!bench.given_up.contains(&STREAM), believed, "{first} {then:x}");
+    }
+}
+
+#[test]
+fn strangers_do_not_fill_the_log() {
+    let mut bench = Bench::start(Files::new(), config());
+    follow(&mut bench);
+    let mut lines = Vec::new();
+    for second in 0..3 {
+        for n in 0..100 {
+            let (chan, link) = (ChanId(100 + 100 * second + n), Link::Quorum);
+            bench.tell(&Input::PeerUp { sid: None, chan, link, addr: addr() });
+            bench.tell(&Input::PeerFrames { chan, bytes: b"GET / HTTP/1.1" });
+            assert!(bench.given_up.contains(&chan));
+        }
+        lines.push(
+            bench.milestones.iter().filter(|m| matches!(m, Milestone::PeerFault { .. })).count(),
+        );
+        bench.now.mono = bench.now.mono.plus_ms(1_000);
+    }
+    assert_eq!(lines, [1, 2, 3]);
+}
