@@ -62,13 +62,18 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     server = zk.Server(o.port).start()
     try:
-        clients = [zk.Client(o.port, 6000 + 4 * (i % 1000)) for i in range(count)]
+        clients = []
+        # On a busy machine all of this takes longer than a session may be silent.
+        for i in range(count):
+            clients.append(zk.Client(o.port, 6000 + 4 * (i % 1000)))
+            if i % 100 == 0:
+                pump(clients, 0.2)
         for i, client in enumerate(clients):
             reply = client.ask(zk.CREATE, zk.create("/e%d" % i, b"", zk.EPHEMERAL))
             if reply.error != zk.OK:
                 zk.fail("stall: create answered %d" % reply.error)
             if i % 100 == 0:
-                pump(clients[:i], 0.2)
+                pump(clients, 0.2)
         if pump(clients, 2):
             zk.fail("stall: connections were lost before the server was stopped")
         os.kill(server.pid(), signal.SIGSTOP)
