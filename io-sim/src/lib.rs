@@ -34,5 +34,5 @@ pub use scenario::{
     Fault, Harm, LocalSessions, Operation, RoleName, Scenario, ScenarioError, Step, Target,
 };
 pub use swarm::{swarm, swarm_ensemble};
-pub use trace::{DiskOp, Event, Frame, Lane, Message, Record, Traced, What};
+pub use trace::{DiskOp, Event, Frame, Lane, Message, Record, State, Traced, What};
 pub use world::{World, settings};
