@@ -11,6 +11,7 @@ mod run;
 mod seeds;
 mod sweep;
 mod together;
+mod view;
 mod violation;
 
 pub use campaign::{Campaign, Failure, Kin, News, Part, Shard, Tally};
@@ -21,4 +22,5 @@ pub use run::{
 };
 pub use seeds::{Results, Swarm, run_seeds, thread_cpu_ns};
 pub use sweep::{Fall, Swept, Unswept, sweep};
+pub use view::{About, Film, Reel, page};
 pub use violation::{Kind, Violation};
