@@ -90,8 +90,10 @@ impl Watched {
                 let txns = zxids(bytes).into_iter().map(|zxid| (end, zxid));
                 self.logs.entry(name.clone()).or_default().extend(txns);
             }
-            Op::Fsync { name, upto, .. } => {
-                self.synced.insert(name.clone(), *upto);
+            // Everything that was written before it; the position it carries is the core's own.
+            Op::Fsync { name, .. } => {
+                let end = self.logs.get(name).and_then(|txns| txns.last());
+                self.synced.insert(name.clone(), end.map_or(0, |(end, _)| *end));
             }
             Op::Rename { from, to } => {
                 if let Some(txns) = self.logs.remove(from) {
@@ -149,12 +151,13 @@ mod tests {
         watched.recovered(Zxid(3));
         let name = || "log.4".to_owned();
         let marks = |w: &Watched| (w.state.durable.0, w.state.written.0);
+        let fsync = Op::Fsync { name: name(), branch: 0, upto: 9000 };
         watched.performed(&Op::Append { name: name(), at: 16, bytes: record(4) });
+        assert_eq!(marks(&watched), (3, 4));
+        watched.performed(&fsync);
         watched.performed(&Op::Append { name: name(), at: 61, bytes: record(5) });
-        assert_eq!(marks(&watched), (3, 5));
-        watched.performed(&Op::Fsync { name: name(), branch: 0, upto: 61 });
         assert_eq!(marks(&watched), (4, 5));
-        watched.performed(&Op::Fsync { name: name(), branch: 0, upto: 106 });
+        watched.performed(&fsync);
         assert_eq!(marks(&watched), (5, 5));
         watched.performed(&Op::Truncate { name: name(), at: 61 });
         assert_eq!(marks(&watched), (4, 4));

@@ -81,7 +81,8 @@ function labelRow(list, begin, end, y) {
     const i = list[k], left = x(i) + 5;
     // What begins an arrow or is one end of it is labelled there.
     if (left < free || BEGINS[EVENT.kind[i]] || (EVENT.other[i] >= 0 && EVENT.pair[i] >= 0)) continue;
-    if (EVENT.kind[i] === KIND["disk done"]) continue;
+    // The lane itself says whom a client is connected to, and the bar when a disk was asked.
+    if (EVENT.kind[i] === KIND["disk done"] || EVENT.kind[i] === KIND["connects"]) continue;
     const room = (k + 1 < end ? x(list[k + 1]) : paint.width) - left;
     const text = shortText(i), width = ctx.measureText(text).width;
     if (width > room - 3) continue;

@@ -1,6 +1,7 @@
 // Lanes: where they stand, what their owner is, how far its disk has come.
 
-const HEAD = 196, AXIS = 24, ROW = 15, STRIP = 24;
+const HEAD = 196, AXIS = 24;
+const ROW = 15, ROW_MAX = 30, STRIP = 24;
 const ROWS_OF = { world: 1, server: 4, client: 1 };
 const paint = { ctx: null, width: 0, height: 0, marks: [], arrows: [] };
 
@@ -9,11 +10,19 @@ const xOf = (at) => HEAD + ((at - view.from) / (view.to - view.from)) * plotWidt
 const x = (i) => xOf(place[i]);
 const atX = (px) => view.from + ((px - HEAD) / plotWidth()) * (view.to - view.from);
 
-/** Gives lanes their heights; returns how high all of them are. */
+/** Gives lanes their heights, more where there is room; returns how high all of them are. */
 function layOut() {
+  const lanes = LANES.order.filter((lane) => lane.shown);
+  const rows = lanes.reduce((sum, lane) => sum + ROWS_OF[lane.kind], 0);
+  const strips = lanes.filter((lane) => lane.server).length;
+  // A strip grows like a row.
+  const fixed = lanes.length * 14 + strips * (STRIP - ROW);
+  const room = Math.floor((picture.clientHeight - AXIS - fixed) / Math.max(rows + strips, 1));
+  paint.row = Math.min(ROW_MAX, Math.max(ROW, room));
+  paint.strip = STRIP + paint.row - ROW;
   let y = 0;
   for (const lane of LANES.order) {
-    lane.height = !lane.shown ? 0 : 14 + ROWS_OF[lane.kind] * ROW + (lane.server ? STRIP : 0);
+    lane.height = !lane.shown ? 0 : 14 + ROWS_OF[lane.kind] * paint.row + (lane.server ? paint.strip : 0);
     lane.top = y;
     y += lane.height;
   }
@@ -23,7 +32,7 @@ function layOut() {
 /** Where a row of a lane stands on the canvas. */
 function rowY(lane, row) {
   const rows = ROWS_OF[lane.kind];
-  return AXIS + lane.top - view.scroll + 12 + Math.min(row, rows - 1) * ROW + ROW / 2;
+  return AXIS + lane.top - view.scroll + 12 + (Math.min(row, rows - 1) + 0.5) * paint.row;
 }
 const yOf = (i) => rowY(laneOf(i), rowOf(i));
 
@@ -34,7 +43,7 @@ function visibleLanes() {
 
 /** The moment that the texts beside the lanes are about. */
 function momentShown() {
-  if (view.chosen >= 0) return view.chosen;
+  if (view.chosen >= 0 && place[view.chosen] >= view.from && place[view.chosen] <= view.to) return view.chosen;
   if (!COUNT) return -1;
   return Math.max(0, lowerBound(place, view.to) - 1);
 }
@@ -47,7 +56,7 @@ function drawLane(lane) {
   if (lane.server) {
     drawRoles(lane, top);
     drawStalls(lane, top);
-    drawWatermarks(lane, top + lane.height - STRIP - 3);
+    drawWatermarks(lane, top + lane.height - paint.strip - 3);
   } else if (lane.client) {
     drawConnections(lane, top);
   }
@@ -155,7 +164,7 @@ function forSamples(track, each) {
 function drawWatermarks(lane, top) {
   const { ctx, width } = paint;
   const [low, high] = paint.range;
-  const height = STRIP - 4, base = top + height;
+  const height = paint.strip - 4, base = top + height;
   const y = (rank) => (high === low ? base - height / 2 : base - 2 - ((rank - low) / (high - low)) * (height - 4));
   const points = [];
   forSamples(lane.server, (k) => points.push(k));

@@ -217,7 +217,7 @@ function under(px, py) {
 function inCrowd(px, py) {
   for (const lane of visibleLanes()) {
     for (let row = 0; row < ROWS_OF[lane.kind]; row++) {
-      if (Math.abs(rowY(lane, row) - py) > ROW / 2) continue;
+      if (Math.abs(rowY(lane, row) - py) > paint.row / 2) continue;
       // A lane with a single row has all of them in it.
       const rows = ROWS_OF[lane.kind] === 1 ? shown.rows[lane.number] : [shown.rows[lane.number][row]];
       const found = rows.map((events) => nearest(atX(px), events)).filter((i) => i >= 0);

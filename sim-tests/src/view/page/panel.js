@@ -92,7 +92,7 @@ function showPanel() {
   panel.append(element("h2", `${laneOf(i).name}: ${packet ? packet[1] : kindOf(i)}`));
   panel.append(list([
     ["time", clock(EVENT.time[i])],
-    ["event", `${kindOf(i)}, ${GROUPS[EVENT.group[i]].name.toLowerCase()}`],
+    ["event", kindOf(i)],
     [way ?? "", other >= 0 && way ? LANES.all[other].name : null],
     ...decoded(i),
     ...endsOf(i),
