@@ -20,6 +20,21 @@ pub enum Op {
     Remove { name: String },
 }
 
+/// What scenario files call device operations.
+pub(crate) const OPS: [&str; 11] = [
+    "reserve",
+    "append",
+    "fsync",
+    "rename",
+    "fsync-dir",
+    "truncate",
+    "discard",
+    "epochs",
+    "slice",
+    "finish",
+    "remove",
+];
+
 impl Op {
     /// What scenario files call it.
     pub fn label(&self) -> &'static str {

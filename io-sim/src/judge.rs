@@ -153,6 +153,8 @@ pub struct Figures {
     pub refused_disks: u64,
     /// Requests that were answered by a read-only server.
     pub read_only_answers: u64,
+    /// Steps of the scenario that were begun.
+    pub steps: u64,
     /// Simulated time, µs.
     pub simulated_us: u64,
 }

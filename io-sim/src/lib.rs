@@ -18,6 +18,8 @@ mod peers;
 mod rng;
 mod role;
 mod scenario;
+mod scenario_error;
+mod scenario_text;
 mod schedule;
 mod swarm;
 mod trace;
@@ -30,9 +32,8 @@ pub use host::Mistake;
 pub use judge::{At, Figures, Judge, Left, Outcome, Peer, Verdict};
 pub use rng::{Rng, Streams};
 pub use role::{Role, role_of, serves};
-pub use scenario::{
-    Fault, Harm, LocalSessions, Operation, RoleName, Scenario, ScenarioError, Step, Target,
-};
+pub use scenario::{Fault, Harm, LocalSessions, Operation, RoleName, Scenario, Step, Target};
+pub use scenario_error::ScenarioError;
 pub use swarm::{swarm, swarm_ensemble};
 pub use trace::{DiskOp, Event, Frame, Lane, Message, Record, State, Traced, What};
 pub use world::{World, settings};

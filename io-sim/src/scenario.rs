@@ -1,8 +1,10 @@
 //! Scenario files: what happens, named by meaning. The grammar stands in scenarios/README.md. Runs nothing.
 
+use crate::device::OPS;
 use crate::disk::Keep;
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use crate::scenario_error::ScenarioError;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A run: how it is set up, and what happens in it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -108,7 +110,8 @@ pub enum Step {
     Fault(Fault),
     /// A crash right after the device carried out that operation, before anybody hears of it.
     CrashAfter {
-        /// `append`, `fsync`, `rename`, `fsync-dir`, `reserve`, `slice` or `finish`.
+        /// What it is called: `append`, `fsync`, …
+        #[serde(deserialize_with = "op")]
         op: String,
         /// Not the next one, but the one after that many.
         #[serde(default)]
@@ -355,6 +358,15 @@ pub enum Fault {
     },
 }
 
+/// The name of a device operation.
+fn op<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    match OPS.contains(&name.as_str()) {
+        true => Ok(name),
+        false => Err(D::Error::unknown_variant(&name, &OPS)),
+    }
+}
+
 fn is_false(flag: &bool) -> bool {
     !*flag
 }
@@ -379,22 +391,10 @@ fn ten_seconds() -> i32 {
     10_000
 }
 
-/// A scenario file that cannot be read: line, column and what was expected.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ScenarioError(String);
-
-impl fmt::Display for ScenarioError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl std::error::Error for ScenarioError {}
-
 impl Scenario {
     /// Reads a scenario file.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
-        toml::from_str(text).map_err(|error| ScenarioError(error.to_string()))
+        toml::from_str(text).map_err(|error| ScenarioError::of(&error))
     }
 
     /// The file that says this scenario.

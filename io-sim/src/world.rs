@@ -239,6 +239,7 @@ impl<J: Judge> World<J> {
 
     fn step(&mut self, step: &Step) -> Verdict {
         self.judge.begins(self.now, step);
+        self.figures.steps += 1;
         match step {
             Step::Requests(n) => {
                 let (until, deadline) = (self.figures.requests + n, self.now + PATIENCE_US);

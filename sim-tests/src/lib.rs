@@ -9,6 +9,7 @@ mod model;
 mod oracle;
 mod run;
 mod seeds;
+mod shrink;
 mod sweep;
 mod together;
 mod view;
@@ -21,6 +22,7 @@ pub use run::{
     watched, world,
 };
 pub use seeds::{Results, Swarm, run_seeds, thread_cpu_ns};
+pub use shrink::{Effort, Shrunk, shrink};
 pub use sweep::{Fall, Swept, Unswept, sweep};
 pub use view::{About, Film, Reel, page};
 pub use violation::{Kind, Violation};

@@ -168,3 +168,27 @@ fn a_scenario_is_swept() {
     std::fs::write(&wiped, steps).expect("it can be written");
     assert_eq!(sim(&["sweep", text(&wiped)]).1, 2);
 }
+
+#[test]
+fn a_failure_is_shrunk_to_a_file_that_fails_the_same_way() {
+    for (kin, seed, mistake) in [
+        ("--alone", "3", "no-fsync-wait"),
+        ("--alone", "0", "replies-out-of-order"),
+        ("--ensemble", "1", "no-epoch-wait"),
+    ] {
+        let small = file(&format!("{mistake}.toml"));
+        let subject = ["shrink", "--seed", seed, kin, "--mistake", mistake];
+        let rest = ["-o", text(&small), "--backgrounds", "10", "--cpu", "20s"];
+        let (said, code) = sim(&[&subject[..], &rest[..]].concat());
+        println!("{said}");
+        assert_eq!(code, 1, "{said}");
+        let lines = std::fs::read_to_string(&small).expect("it was written");
+        assert!(lines.lines().count() <= 12, "{lines}");
+        let (again, code) = sim(&["replay", text(&small), "--mistake", mistake]);
+        assert_eq!(code, 1, "{again}");
+        let (clean, code) = sim(&["replay", text(&small)]);
+        assert_eq!(code, 0, "{clean}");
+    }
+    let (said, code) = sim(&["shrink", "--seed", "3", "--alone"]);
+    assert!(said.contains("nothing to shrink") && code == 0, "{code}: {said}");
+}

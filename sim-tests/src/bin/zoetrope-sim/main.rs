@@ -8,6 +8,7 @@ mod files;
 mod merge;
 mod replay;
 mod run;
+mod shrink;
 mod subject;
 mod sweep;
 mod time;
@@ -44,6 +45,8 @@ enum Command {
     Replay(replay::Args),
     /// Show the first event in which two runs differ, and how each came there
     Diff(diff::Args),
+    /// Make a scenario that fails as small as can be, and see whether it fails with other seeds
+    Shrink(shrink::Args),
     /// Lose power behind every effect of every server of a scenario, in every way
     Sweep(sweep::Args),
     /// Write a run as one HTML file to look at: who said what to whom, disks, roles, faults
@@ -60,6 +63,7 @@ fn run(command: &Command) -> Ended {
         Command::Merge(args) => merge::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Shrink(args) => shrink::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::View(args) => view::run(args),
         Command::Bench(args) => bench::run(args),

@@ -1,0 +1,91 @@
+//! What is wrong with a scenario file: where, what was expected, and what was probably meant.
+
+use std::fmt;
+
+/// A scenario file that cannot be read: line, column and what was expected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ScenarioError(String);
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+impl ScenarioError {
+    pub(crate) fn of(error: &toml::de::Error) -> Self {
+        let said = error.message();
+        let hint = match suggestion(said) {
+            Some(meant) => format!("did you mean `{meant}`?\n"),
+            None if said.contains("untagged enum Target") => {
+                "a server is meant: its id, \"leader\", \"follower\" or \"observer\"\n".to_owned()
+            }
+            None if said.contains("exactly 1 element") => {
+                "one step, one thing: each has its own { }\n".to_owned()
+            }
+            None => String::new(),
+        };
+        Self(format!("{error}{hint}"))
+    }
+}
+
+/// The known word next to the unknown one, if there is one that is near.
+fn suggestion(said: &str) -> Option<&str> {
+    let (unknown, known): (&str, Vec<&str>) = match said.split_once(", available keys: ") {
+        Some((before, known)) => (before.rsplit(": ").next()?, known.split(", ").collect()),
+        None => {
+            let mut words = said.split('`').skip(1).step_by(2);
+            (words.next()?, words.collect())
+        }
+    };
+    let most = unknown.chars().count().div_ceil(3);
+    let near = known.into_iter().map(|word| (distance(unknown, word), word));
+    near.filter(|(far, _)| *far <= most).min_by_key(|(far, _)| *far).map(|(_, word)| word)
+}
+
+/// Letters to add, take away or change until one word is the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (n, letter) in one.chars().enumerate() {
+        let mut corner = std::mem::replace(&mut row[0], n + 1);
+        for m in 0..other.len() {
+            let change = corner + usize::from(letter != other[m]);
+            corner = row[m + 1];
+            row[m + 1] = change.min(row[m] + 1).min(corner + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Scenario;
+
+    #[test]
+    fn an_error_says_where_it_is_and_what_was_meant() {
+        let begin = "story = 'x'\nseed = 1\nsteps = [\n";
+        for (line, column, hint) in [
+            ("{ request = 4 }", 3, "did you mean `requests`?"),
+            ("{ crash-after = { op = 'apend', keep = 'all' } }", 24, "did you mean `append`?"),
+            ("{ fault = { crash = { keep = 'tron' } } }", 30, "did you mean `torn`?"),
+            ("{ fault = { crash = { keep = 'torn', dwon = 4 } } }", 38, "did you mean `down`?"),
+            (
+                "{ fault = { one-way = { from = 'leadr', to = 2 } } }",
+                32,
+                "\"leader\", \"follower\"",
+            ),
+            ("{ requests = 5, run = 3 }", 1, "one step, one thing"),
+        ] {
+            let error = Scenario::parse(&format!("{begin}{line}\n]")).unwrap_err().to_string();
+            let place = format!("line 4, column {column}\n");
+            assert!(error.contains(&place) && error.contains(hint), "{error}");
+        }
+        let error = Scenario::parse("story = 'x'\nsead = 1\nsteps = []").unwrap_err().to_string();
+        assert!(error.contains("line 2, column 1") && error.contains("did you mean `seed`?"));
+        let error = Scenario::parse("story = 'x'\ncolour = 1\nsteps = []").unwrap_err().to_string();
+        assert!(error.contains("line 2, column 1") && !error.contains("did you mean"), "{error}");
+    }
+}

@@ -1,0 +1,61 @@
+//! `shrink`: a run that fails, made small.
+
+use crate::subject::{Planted, Subject};
+use crate::time::duration;
+use crate::{Ended, Exit};
+use sim_tests::{Effort, Shrunk, shrink};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Steps, clients, servers, kinds of operations and times are left out or made less, as long as the same judge says no.
+Then it looks for a scenario that fails with other seeds as well, and says how many of them do: such a file still
+tells its story when the code has changed. The exit code is that of the violation.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    subject: Subject,
+    #[command(flatten)]
+    planted: Planted,
+    /// Write the small scenario here; without it, it is printed
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// CPU time to shrink in
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    cpu: Duration,
+    /// Seeds by which to count how often the small scenario fails
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    backgrounds: u64,
+}
+
+pub(crate) fn run(args: &Args) -> Ended {
+    let (scenario, name) = args.subject.read()?;
+    let effort = Effort { cpu_s: args.cpu.as_secs_f64(), seeds: args.backgrounds };
+    let Some(shrunk) = shrink(&scenario, args.planted.mistake, effort) else {
+        println!(
+            "{name}, seed {}: every promise was kept, so there is nothing to shrink",
+            scenario.seed
+        );
+        return Ok(Exit::Kept);
+    };
+    let Shrunk { scenario: small, violation, lines, runs, cpu_s, oftenness, counting_cpu_s } =
+        shrunk;
+    let text = small.to_short_text();
+    match &args.out {
+        Some(file) => {
+            std::fs::write(file, &text).map_err(|e| format!("{}: {e}", file.display()))?;
+        }
+        None => print!("{text}"),
+    }
+    let (failed, seeds) = oftenness;
+    println!("{name}, seed {}: {violation}", scenario.seed);
+    println!(
+        "{} lines before, {} after; {runs} runs, {cpu_s:.1} CPU seconds; {failed} of {seeds} other seeds fail the same \
+         way ({counting_cpu_s:.1} CPU seconds)",
+        lines.0, lines.1
+    );
+    if let Some(file) = &args.out {
+        println!("  replay: zoetrope-sim replay {}{}", file.display(), args.planted.option());
+    }
+    Ok(Exit::of(Some(&violation)))
+}

@@ -1,0 +1,89 @@
+//! What fails with one seed in ten says nothing after the next change of the code: more of the same, until it fails with
+//! nearly all.
+
+use super::{LINES_MAX, Shrinker};
+use zoetrope_io_sim::{Scenario, Step};
+
+/// Seeds by which scenarios are compared.
+const SEEDS: u64 = 40;
+/// Enough of them.
+const ENOUGH: u64 = 39;
+
+/// The same with so many times the requests, but not without end.
+fn with_requests(scenario: &Scenario, times: u64) -> Scenario {
+    let mut more = scenario.clone();
+    for step in &mut more.steps {
+        if let Step::Requests(n) = step {
+            *n = (*n * times).clamp(1, 1_000);
+        }
+    }
+    more
+}
+
+/// The same, its last steps so many times over.
+fn repeated(scenario: &Scenario, last: usize, times: usize) -> Scenario {
+    let (first, again) = scenario.steps.split_at(scenario.steps.len() - last);
+    let again = std::iter::repeat_n(again, times).flatten();
+    let steps = first.iter().chain(again).cloned().collect();
+    Scenario { steps, ..scenario.clone() }
+}
+
+/// Scenarios in which the same may happen more often.
+fn more_of_it(scenario: &Scenario) -> Vec<Scenario> {
+    let mut all = vec![with_requests(scenario, 4), with_requests(scenario, 20)];
+    for (clients, pipeline) in [(3, 8), (5, 8), (5, 16), (2, 1)] {
+        all.push(Scenario { clients, pipeline, ..scenario.clone() });
+    }
+    let steps = scenario.steps.len();
+    for (part, times) in [(1, 2), (1, 4), (1, 8), (2, 4)] {
+        let last = steps.div_ceil(part);
+        if steps > 0 && steps - last + last * times <= LINES_MAX {
+            all.push(repeated(scenario, last, times));
+        }
+    }
+    let between = |step: &Step| [step.clone(), Step::Requests(40)];
+    let steps = scenario.steps.iter().flat_map(between).collect();
+    all.push(Scenario { steps, ..scenario.clone() });
+    all.push(Scenario { without: Vec::new(), ..scenario.clone() });
+    for snap_count in [20, 1_000] {
+        all.push(Scenario { snap_count, ..scenario.clone() });
+    }
+    all.retain(|more| more.to_short_text().lines().count() <= LINES_MAX && more != scenario);
+    all
+}
+
+impl Shrinker {
+    /// Takes what fails with more seeds, as long as there is time and it is still short.
+    pub(super) fn make_oftener(&mut self) {
+        let best = self.best.clone();
+        let mut often = self.count(&best, SEEDS, 0);
+        while often < ENOUGH && !self.is_over() {
+            let mut better = None;
+            for more in more_of_it(&self.best) {
+                if self.is_over() {
+                    break;
+                }
+                let count = self.count(&more, SEEDS, often);
+                if count > often {
+                    (often, better) = (count, Some(more));
+                    if often >= ENOUGH {
+                        break;
+                    }
+                }
+            }
+            let Some(better) = better else { return };
+            self.take_with_some_seed(&better);
+        }
+    }
+
+    /// One of the seeds with which it fails is its own.
+    fn take_with_some_seed(&mut self, scenario: &Scenario) {
+        for seed in super::other_seeds(SEEDS) {
+            let candidate = Scenario { seed, ..scenario.clone() };
+            if let Some(violation) = self.fails(&candidate) {
+                (self.best, self.violation) = (candidate, violation);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Simpler scenarios than the best one so far, tried one after the other until none of them fails any more.
+
+use super::Shrinker;
+use toml::Value;
+use zoetrope_io_sim::{Fault, LocalSessions, Operation, Scenario, Step};
+
+const OPERATIONS: [Operation; 7] = [
+    Operation::Malformed,
+    Operation::SessionChurn,
+    Operation::Containers,
+    Operation::Acls,
+    Operation::Watches,
+    Operation::Multi,
+    Operation::Ephemerals,
+];
+
+/// Integers that name something instead of counting it.
+const NAMES: [&str; 7] = ["at", "from", "to", "gone", "stays", "client", "groups"];
+
+impl Shrinker {
+    /// Until nothing can be left out any more, or the time for it is over.
+    pub(super) fn make_simpler(&mut self) {
+        loop {
+            let before = self.best.clone();
+            self.fewer_steps();
+            self.simpler_setting();
+            self.simpler_steps();
+            if self.best == before || self.is_over() {
+                return;
+            }
+        }
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Scenario)) -> Scenario {
+        let mut changed = self.best.clone();
+        change(&mut changed);
+        changed
+    }
+
+    /// Leaves steps out: half of them at a time, then a quarter, at last each.
+    fn fewer_steps(&mut self) {
+        let mut size = self.best.steps.len().div_ceil(2);
+        while size > 0 {
+            let mut at = 0;
+            while at < self.best.steps.len() {
+                let end = (at + size).min(self.best.steps.len());
+                let fewer = self.with(|s| drop(s.steps.drain(at..end)));
+                if !self.takes(&fewer) {
+                    at = end;
+                }
+            }
+            size /= 2;
+        }
+        self.fewer_waits();
+    }
+
+    /// Two waits in a row are one.
+    fn fewer_waits(&mut self) {
+        let mut n = 1;
+        while n < self.best.steps.len() {
+            let (one, two) = (&self.best.steps[n - 1], &self.best.steps[n]);
+            let both = match (one, two) {
+                (Step::Requests(a), Step::Requests(b)) => Some(Step::Requests(a + b)),
+                (Step::Run(a), Step::Run(b)) => Some(Step::Run(a + b)),
+                _ => None,
+            };
+            let fewer = both.map(|both| self.with(|s| drop(s.steps.splice(n - 1..=n, [both]))));
+            if !fewer.is_some_and(|fewer| self.takes(&fewer)) {
+                n += 1;
+            }
+        }
+    }
+
+    fn simpler_setting(&mut self) {
+        let all = self.with(|s| s.without = OPERATIONS.to_vec());
+        if !self.takes(&all) {
+            for operation in OPERATIONS {
+                if !self.best.without.contains(&operation) {
+                    let one = self.with(|s| s.without.push(operation));
+                    self.takes(&one);
+                }
+            }
+        }
+        let settings: [fn(&mut Scenario); 11] = [
+            |s| s.observers = 0,
+            |s| s.observer_masters = false,
+            |s| s.groups = Vec::new(),
+            |s| s.force_snapshot_sync = false,
+            |s| s.syncs = None,
+            |s| s.read_only = false,
+            |s| s.local_sessions = LocalSessions::Off,
+            |s| s.timeout_ms = 10_000,
+            |s| s.snap_count = 200,
+            |s| s.clients = 3,
+            |s| s.pipeline = 8,
+        ];
+        for setting in settings {
+            let simpler = self.with(setting);
+            self.takes(&simpler);
+        }
+        for (few, many) in [(1, 3), (3, 5), (5, 7)] {
+            if self.best.peers.is_some_and(|peers| peers > few && peers <= many) {
+                let fewer = self.with(|s| s.peers = Some(few));
+                self.takes(&fewer);
+            }
+        }
+    }
+
+    /// Each number of each step lower, each loss of power plainer.
+    fn simpler_steps(&mut self) {
+        for n in 0..self.best.steps.len() {
+            self.plainer(n);
+            for path in numbers(&self.best.steps[n]) {
+                self.lower(n, &path);
+            }
+        }
+    }
+
+    fn plainer(&mut self, n: usize) {
+        if let Step::CrashAfter { keep, down, at, .. } = self.best.steps[n].clone() {
+            let fault = Fault::Crash { keep, down };
+            let crash = match at {
+                Some(at) => Step::FaultAt { at, fault },
+                None => Step::Fault(fault),
+            };
+            let plainer = self.with(|s| s.steps[n] = crash);
+            self.takes(&plainer);
+        }
+        for keep in ["all", "nothing"] {
+            let Some(plainer) = self.with_value(n, &|step| set_keep(step, keep)) else { continue };
+            self.takes(&plainer);
+        }
+    }
+
+    /// The best scenario with another value of a step.
+    fn with_value(&self, n: usize, change: &dyn Fn(&mut Value)) -> Option<Scenario> {
+        let mut value = Value::try_from(&self.best.steps[n]).ok()?;
+        change(&mut value);
+        let step: Step = value.try_into().ok()?;
+        (step != self.best.steps[n]).then(|| self.with(|s| s.steps[n] = step))
+    }
+
+    fn lower(&mut self, n: usize, path: &[String]) {
+        // What lasts for no time lasts for ever.
+        let least = i64::from(path.last().is_none_or(|key| key != "skip"));
+        loop {
+            let value = Value::try_from(&self.best.steps[n]).ok();
+            let Some(now) = value.as_ref().and_then(|value| number_at(value, path)) else { return };
+            let mut tried = [least, now / 4, now / 2, round(now)].into_iter();
+            let taken = tried.find(|to| {
+                let lower = *to >= least && *to < now;
+                let simpler = self.with_value(n, &|step| set_number(step, path, *to));
+                lower && simpler.is_some_and(|simpler| self.takes(&simpler))
+            });
+            if taken.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+/// The same to two digits, as a person would write it.
+fn round(number: i64) -> i64 {
+    let mut unit = 1;
+    while number / unit >= 100 {
+        unit *= 10;
+    }
+    number / unit * unit
+}
+
+/// Does a step say what must be, rather than what happens? Then a lower number is no simpler run.
+fn expects(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::AwaitLeader(_)
+            | Step::UntilLeader(_)
+            | Step::ExpectAgreement
+            | Step::ExpectService(_)
+            | Step::ExpectWrites(_)
+            | Step::ExpectReads(_)
+            | Step::ExpectSessions(_)
+    )
+}
+
+/// Where the numbers of a step are that can be lower.
+fn numbers(step: &Step) -> Vec<Vec<String>> {
+    match Value::try_from(step) {
+        Ok(value) if !expects(step) => paths(&value),
+        _ => Vec::new(),
+    }
+}
+
+fn paths(value: &Value) -> Vec<Vec<String>> {
+    match value {
+        Value::Integer(_) => vec![Vec::new()],
+        Value::Table(table) => {
+            let counts = table.iter().filter(|(key, _)| !NAMES.contains(&key.as_str()));
+            let below = |(key, value): (&String, &Value)| {
+                let behind = |path: Vec<String>| [vec![key.clone()], path].concat();
+                paths(value).into_iter().map(behind).collect::<Vec<_>>()
+            };
+            counts.flat_map(below).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn number_at(value: &Value, path: &[String]) -> Option<i64> {
+    path.iter().try_fold(value, |value, key| value.get(key))?.as_integer()
+}
+
+fn set_number(value: &mut Value, path: &[String], to: i64) {
+    match path {
+        [] => *value = Value::Integer(to),
+        [key, rest @ ..] => {
+            if let Some(below) = value.get_mut(key) {
+                set_number(below, rest, to);
+            }
+        }
+    }
+}
+
+fn set_keep(value: &mut Value, to: &str) {
+    let Some(table) = value.as_table_mut() else { return };
+    for (key, below) in table.iter_mut() {
+        match key.as_str() {
+            "keep" => *below = Value::String(to.to_owned()),
+            _ => set_keep(below, to),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_count_are_found_and_those_that_name_are_not() {
+        let text = "story = ''\nseed = 1\nsteps = [{ requests = 5 }, { expect-service = 9 }, \
+                    { fault = { clog = { from = 1, to = 2, ms = 3 } } }, \
+                    { crash-after = { op = 'append', skip = 4, keep = 'torn', at = 2 } }]";
+        let steps = Scenario::parse(text).unwrap().steps;
+        let found: Vec<String> =
+            steps.iter().flat_map(numbers).map(|path| path.join(".")).collect();
+        assert_eq!(found, ["requests", "fault.clog.ms", "crash-after.down", "crash-after.skip"]);
+        assert_eq!([1234, 99, 5].map(round), [1200, 99, 5]);
+    }
+}
