@@ -55,6 +55,7 @@ impl Watched {
     pub(super) fn gone(&mut self) {
         self.state.role = None;
         (self.state.sessions, self.state.connections, self.state.outstanding) = (0, 0, 0);
+        self.base = self.state.durable;
         self.logs.clear();
         self.synced.clear();
     }
@@ -118,6 +119,9 @@ impl Watched {
         if let Some(txns) = self.logs.get_mut(name) {
             txns.retain(|(end, _)| *end <= at);
         }
+        if let Some(upto) = self.synced.get_mut(name) {
+            *upto = at.min(*upto);
+        }
     }
 
     fn mark(&mut self) {
@@ -162,7 +166,10 @@ mod tests {
         watched.performed(&Op::Truncate { name: name(), at: 61 });
         assert_eq!(marks(&watched), (4, 4));
         assert!(watched.news().is_some() && watched.news().is_none());
+        watched.performed(&Op::Append { name: name(), at: 61, bytes: record(6) });
         watched.gone();
-        assert_eq!(watched.news().map(|state| state.durable), Some(Zxid(4)));
+        assert_eq!(marks(&watched), (4, 6));
+        watched.performed(&Op::Epochs { generation: 1, accepted: 2, current: 1 });
+        assert_eq!((marks(&watched), watched.state.epochs), ((4, 4), Some((2, 1))));
     }
 }

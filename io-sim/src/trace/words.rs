@@ -10,6 +10,12 @@ pub(super) fn operation(kind: i32, body: &mut Reader<'_>) -> String {
     let Some(op) = OpCode::from_number(kind) else {
         return format!("operation {kind}, which does not exist");
     };
+    // No client asks for it; a learner does so for its client.
+    if op == OpCode::CreateSession
+        && let Ok(ms) = body.int()
+    {
+        return format!("{op:?} of {ms} ms");
+    }
     match Request::decode(op, body) {
         Ok(request) => format!("{op:?}{}", request_rest(&request)),
         Err(_) => format!("{op:?} that cannot be read"),

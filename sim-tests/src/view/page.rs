@@ -25,6 +25,8 @@ pub struct About {
     pub name: String,
     /// What it is about.
     pub story: String,
+    /// The scenario, as its file says it.
+    pub scenario: String,
     /// The broken promise, if one was.
     pub violation: Option<String>,
 }

@@ -69,7 +69,8 @@ impl ServerTrack {
         for column in [&mut self.written, &mut self.durable, &mut self.applied] {
             column.pop();
         }
-        (self.accepted.pop(), self.current.pop());
+        self.accepted.pop();
+        self.current.pop();
         for column in [&mut self.sessions, &mut self.connections, &mut self.outstanding] {
             column.pop();
         }
@@ -141,7 +142,9 @@ impl ClientTrack {
 
     fn push(&mut self, at: Place, server: i64, session: i64) {
         if self.at.last() == Some(&at) {
-            (self.at.pop(), self.server.pop(), self.session.pop());
+            self.at.pop();
+            self.server.pop();
+            self.session.pop();
         }
         self.at.push(at);
         self.server.push(server);

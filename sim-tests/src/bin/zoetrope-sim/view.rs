@@ -46,7 +46,7 @@ impl Visit for Play {
 
 pub(crate) fn run(args: &Args) -> Ended {
     let (scenario, name) = args.subject.read()?;
-    let (seed, story) = (scenario.seed, scenario.story.clone());
+    let (seed, story, text) = (scenario.seed, scenario.story.clone(), scenario.to_short_text());
     let us = |time: Duration| time.as_micros() as u64;
     let film = Film::new(args.from.map_or(0, us));
     let (record, mistake) = (film.clone(), args.planted.mistake);
@@ -60,8 +60,12 @@ pub(crate) fn run(args: &Args) -> Ended {
     };
     let said = violation.as_ref().map(ToString::to_string);
     let planted = args.planted.option();
-    let about =
-        About { name: format!("{name}, seed {seed}{planted}"), story, violation: said.clone() };
+    let about = About {
+        name: format!("{name}, seed {seed}{planted}"),
+        story,
+        scenario: text,
+        violation: said.clone(),
+    };
     let events = film.len();
     let html = page(&about, &film.develop())?;
     std::fs::write(&args.out, &html).map_err(|error| format!("{}: {error}", args.out.display()))?;

@@ -82,7 +82,7 @@ function labelRow(list, begin, end, y) {
     // What begins an arrow or is one end of it is labelled there.
     if (left < free || BEGINS[EVENT.kind[i]] || (EVENT.other[i] >= 0 && EVENT.pair[i] >= 0)) continue;
     // The lane itself says whom a client is connected to, and the bar when a disk was asked.
-    if (EVENT.kind[i] === KIND["disk done"] || EVENT.kind[i] === KIND["connects"]) continue;
+    if (EVENT.kind[i] === KIND["disk done"] || EVENT.kind[i] === KIND["connects"] || i === VIOLATION) continue;
     const room = (k + 1 < end ? x(list[k + 1]) : paint.width) - left;
     const text = shortText(i), width = ctx.measureText(text).width;
     if (width > room - 3) continue;
@@ -205,7 +205,10 @@ function drawAlways(lanes) {
     }
   }
   drawHits(lanes);
-  if (VIOLATION >= 0) cursor(x(VIOLATION), colours["--bad"], [2, 3]);
+  if (VIOLATION >= 0) {
+    cursor(x(VIOLATION), colours["--bad"], [2, 3]);
+    nameViolation(lanes);
+  }
   if (view.chosen >= 0) {
     cursor(x(view.chosen), colours["--strong"], []);
     ring(x(view.chosen), yOf(view.chosen));
@@ -232,6 +235,23 @@ function drawAlways(lanes) {
     ctx.arc(at, y, 6.5, 0, 7);
     ctx.stroke();
   }
+}
+
+/** On the side where it has room. */
+function nameViolation(lanes) {
+  const { ctx, width } = paint, at = x(VIOLATION);
+  if (at < HEAD || at > width || !lanes.includes(laneOf(VIOLATION))) return;
+  const toLeft = at - HEAD > width - at, room = (toLeft ? at - HEAD : width - at) - 14;
+  let text = shortText(VIOLATION);
+  ctx.font = "600 11px system-ui, sans-serif";
+  while (ctx.measureText(text).width > room && text.length > 4) text = cut(text, text.length - 2);
+  const left = toLeft ? at - 10 - ctx.measureText(text).width : at + 10;
+  ctx.strokeStyle = colours["--lane"];
+  ctx.lineWidth = HALO * 2;
+  ctx.lineJoin = "round";
+  ctx.strokeText(text, left, yOf(VIOLATION) + 4);
+  ctx.fillStyle = colours["--bad"];
+  ctx.fillText(text, left, yOf(VIOLATION) + 4);
 }
 
 function faultMark(at, y) {

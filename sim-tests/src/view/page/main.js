@@ -298,7 +298,7 @@ const KEYS = {
   f: nextFault, v: toViolation, o: otherEnd, e: () => setEven(!view.even),
   "?": () => toggle(byId("keys"), byId("help")),
   Escape: () => {
-    for (const [button, section] of [["filter", "filters"], ["keys", "help"]]) {
+    for (const [button, section] of [["filter", "filters"], ["scenario", "scenario-text"], ["keys", "help"]]) {
       if (!byId(section).hidden) return toggle(byId(button), byId(section));
     }
     return unchoose();
@@ -326,14 +326,15 @@ for (const [id, act] of Object.entries({
   back: (event) => step(-1, event.shiftKey), forward: (event) => step(1, event.shiftKey), in: () => zoomHere(0.6),
   out: () => zoomHere(1 / 0.6), "close-up": closeUp, all: wholeRun, even: () => setEven(!view.even), fault: nextFault,
   "to-violation": toViolation, "hit-before": () => toHitBy(-1), filter: () => toggle(byId("filter"), byId("filters")),
-  keys: () => toggle(byId("keys"), byId("help")),
+  keys: () => toggle(byId("keys"), byId("help")), scenario: () => toggle(byId("scenario"), byId("scenario-text")),
 })) byId(id).addEventListener("click", act);
 
 function begin() {
-  const { name, story, violation } = RUN.about;
+  const { name, story, violation, scenario } = RUN.about;
   document.title = `${violation ? "Broken: " : ""}${name}`;
   byId("name").textContent = name;
   byId("story").textContent = byId("story").title = story;
+  byId("scenario-text").firstElementChild.textContent = scenario;
   byId("verdict").classList.toggle("broken", Boolean(violation));
   byId("verdict-text").textContent = violation ?? "Every promise was kept.";
   byId("to-violation").hidden = VIOLATION < 0;

@@ -111,12 +111,23 @@ function span(us) {
   return us < 1e6 ? `${(us / 1000).toFixed(us < 1e4 ? 2 : 1)} ms` : `${(us / 1e6).toFixed(2)} s`;
 }
 
+const REPLY = /^(?:xid (-?\d+) |event (\w+) (.*) )at (0x[0-9a-f]+) ?(.*)$/s;
+
 /** A word or two beside a mark or an arrow. */
 function shortText(i) {
-  const text = textOf(i).replace(/^xid -?\d+ /, "").replace(/^fault /, "");
+  if (EVENT.kind[i] === KIND["violation"]) return cut(textOf(i), 200);
+  const reply = REPLY.exec(textOf(i));
+  if (reply) {
+    const op = EVENT.cause[i] >= 0 ? /^xid -?\d+ (\w+)/.exec(textOf(EVENT.cause[i]))?.[1] : null;
+    return reply[2] ? `${reply[2]} ${reply[3]}` : `${op ?? "answer"}: ${reply[5]}`;
+  }
+  const text = textOf(i).replace(/^xid -?\d+ /, "");
   const end = text.search(/[,:(]/);
-  const short = end > 0 ? text.slice(0, end).trim() : text;
-  return short.length > 34 ? `${short.slice(0, 33)}…` : short;
+  return cut(end > 0 ? text.slice(0, end).trim() : text, 34);
+}
+
+function cut(text, length) {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
 }
 
 const VIOLATION = EVENT.kind.lastIndexOf(KIND["violation"]);

@@ -26,8 +26,8 @@ function list(pairs) {
 /** One line for an event, as in a log. */
 function line(i) {
   const other = EVENT.other[i], way = WAY[EVENT.kind[i]];
-  const whom = way && other >= 0 ? `${way} ${LANES.all[other].name}: ` : "";
-  return `${whom}${textOf(i)}`;
+  if (!way || other < 0) return EVENT.group[i] === G.disk ? `${kindOf(i)}: ${textOf(i)}` : textOf(i);
+  return `${BEGINS[EVENT.kind[i]] ? "→" : "←"} ${LANES.all[other].name}: ${textOf(i)}`;
 }
 
 /** A zxid as people think of it. */
@@ -41,7 +41,7 @@ function decoded(i) {
   const text = textOf(i);
   const packet = /^([A-Z]{3,})(?: (0x[0-9a-f]+))?(?:, (.*))?$/s.exec(text);
   if (packet) return [["packet", packet[1]], ["zxid", packet[2] && zxidInWords(packet[2])], ["contents", packet[3]]];
-  const reply = /^(?:xid (-?\d+) |event (\w+) (.*) )at (0x[0-9a-f]+) ?(.*)$/s.exec(text);
+  const reply = REPLY.exec(text);
   if (reply) {
     return [["xid", reply[1]], ["watch event", reply[2]], ["znode", reply[3]], ["zxid", zxidInWords(reply[4])], ["result", reply[5]]];
   }
@@ -83,6 +83,7 @@ function stateOf(i) {
 function showPanel() {
   const panel = document.getElementById("panel"), i = view.chosen;
   panel.replaceChildren();
+  document.getElementById("said").textContent = i < 0 ? "" : `${clock(EVENT.time[i])}, ${laneOf(i).name}, ${kindOf(i)}: ${line(i)}`;
   if (i < 0) {
     panel.append(element("h2", "Nothing chosen"), ...intro());
     return;
