@@ -35,5 +35,5 @@ pub use role::{Role, role_of, serves};
 pub use scenario::{Fault, Harm, LocalSessions, Operation, RoleName, Scenario, Step, Target};
 pub use scenario_error::ScenarioError;
 pub use swarm::{swarm, swarm_ensemble};
-pub use trace::{DiskOp, Event, Frame, Lane, Message, Record, Traced, What};
+pub use trace::{DiskOp, Event, Frame, Lane, Message, Record, State, Traced, What};
 pub use world::{World, settings};

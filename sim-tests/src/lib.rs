@@ -12,6 +12,7 @@ mod seeds;
 mod shrink;
 mod sweep;
 mod together;
+mod view;
 mod violation;
 
 pub use campaign::{Campaign, Failure, Kin, News, Part, Shard, Tally};
@@ -23,4 +24,5 @@ pub use run::{
 pub use seeds::{Results, Swarm, run_seeds, thread_cpu_ns};
 pub use shrink::{Effort, Shrunk, shrink};
 pub use sweep::{Fall, Swept, Unswept, sweep};
+pub use view::{About, Film, Reel, page};
 pub use violation::{Kind, Violation};

@@ -1,9 +1,10 @@
 //! What clients and servers say to each other, in words.
 
 use super::event::Frame;
+use super::words;
 use std::collections::BTreeMap;
 use zoetrope_core::wire::{
-    ConnectRequest, ConnectResponse, ErrorCode, EventType, OpCode, Reader, Request, RequestHeader,
+    ConnectRequest, ConnectResponse, ErrorCode, EventType, Reader, RequestHeader,
 };
 use zoetrope_core::{ConnId, Zxid};
 
@@ -78,38 +79,7 @@ fn request(bytes: &[u8]) -> (i32, String) {
         return (0, format!("{} bytes that are no request", bytes.len()));
     };
     let xid = header.xid.0;
-    let Some(op) = OpCode::from_number(header.kind) else {
-        return (xid, format!("xid {xid} operation {}, which does not exist", header.kind));
-    };
-    let text = match Request::decode(op, &mut r) {
-        Ok(request) => format!("xid {xid} {op:?}{}", path(&request)),
-        Err(_) => format!("xid {xid} {op:?} that cannot be read"),
-    };
-    (xid, text)
-}
-
-/// The path it is about, if it is about one.
-fn path(request: &Request<'_>) -> String {
-    let path = match request {
-        Request::Create(create) => create.path.as_deref(),
-        Request::Delete { path, .. }
-        | Request::Exists { path, .. }
-        | Request::GetData { path, .. }
-        | Request::SetData { path, .. }
-        | Request::GetAcl { path }
-        | Request::SetAcl { path, .. }
-        | Request::GetChildren { path, .. }
-        | Request::GetChildren2 { path, .. }
-        | Request::Sync { path }
-        | Request::CheckWatches { path, .. }
-        | Request::RemoveWatches { path, .. }
-        | Request::GetAllChildrenNumber { path }
-        | Request::AddWatch { path, .. } => path.as_deref(),
-        Request::Multi(ops) => return format!(" of {}", ops.len()),
-        Request::MultiRead(ops) => return format!(" of {}", ops.len()),
-        _ => None,
-    };
-    path.map_or_else(String::new, |path| format!(" {path}"))
+    (xid, format!("xid {xid} {}", words::operation(header.kind, &mut r)))
 }
 
 fn reply(bytes: &[u8]) -> (i32, String) {

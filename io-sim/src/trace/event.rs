@@ -177,7 +177,7 @@ impl DiskOp {
 }
 
 /// zxids of the records of a stretch of log (storage §1.3).
-fn zxids(bytes: &[u8]) -> Vec<Zxid> {
+pub(super) fn zxids(bytes: &[u8]) -> Vec<Zxid> {
     let mut all = Vec::new();
     let mut rest = bytes;
     while let Some(len) = rest.get(8..12).and_then(|len| len.try_into().ok()) {

@@ -1,10 +1,11 @@
 //! What servers say to each other, in words.
 
 use super::event::Message;
+use super::words;
 use crate::judge::Peer;
 use zoetrope_core::wire::{
-    LearnerInfo, Packet, PacketKind, Reader, decode_ack_epoch, decode_hello, decode_notification,
-    decode_packet, decode_txn,
+    ForwardedRequest, LearnerInfo, Packet, PacketKind, Reader, decode_ack_epoch,
+    decode_notification, decode_packet, decode_txn,
 };
 use zoetrope_core::{ChanId, Link, Sid, Zxid};
 
@@ -20,8 +21,6 @@ pub(super) struct Stream {
     other: Sid,
     link: Link,
     number: u64,
-    /// A greeting comes first: who opens an election link says who it is.
-    greets: bool,
     buf: Vec<u8>,
     /// Bytes of a tree that have passed; `None`: packets.
     tree: Option<usize>,
@@ -30,16 +29,15 @@ pub(super) struct Stream {
 impl Stream {
     /// What this end of a link sends, and what it hears.
     pub(super) fn pair(peer: &Peer) -> (Self, Self) {
-        let stream = |from, greets| Self {
+        let stream = |from| Self {
             from,
             other: peer.other,
             link: peer.link,
             number: 0,
-            greets,
             buf: Vec::new(),
             tree: None,
         };
-        (stream(peer.chan, peer.began), stream(peer.far, !peer.began))
+        (stream(peer.chan), stream(peer.far))
     }
 
     /// The end of the link that hears or sends.
@@ -70,11 +68,6 @@ impl Stream {
     }
 
     fn vote(&mut self, bytes: &[u8]) -> Option<(Message, usize)> {
-        if self.greets {
-            let (_, len) = decode_hello(bytes).ok()??;
-            self.greets = false;
-            return Some((self.message("HELLO", None, String::new()), len));
-        }
         let body = Reader::new(bytes).buffer().ok()??;
         let len = 4 + body.len();
         let Ok(vote) = decode_notification(body) else {
@@ -96,8 +89,10 @@ impl Stream {
         }
         let (packet, len) = decode_packet(bytes, PACKET_MAX).ok()??;
         self.tree = (packet.kind == PacketKind::Snap).then_some(0);
-        let (name, zxid, detail) = (name_of(packet.kind), packet.zxid, detail(&packet));
-        Some((self.message(name, Some(zxid), detail), len))
+        let (name, detail) = (name_of(packet.kind), detail(&packet));
+        // −1 where a packet is about no txn.
+        let zxid = Some(packet.zxid).filter(|zxid| zxid.0 != -1);
+        Some((self.message(name, zxid, detail), len))
     }
 }
 
@@ -132,9 +127,15 @@ fn detail(packet: &Packet<'_>) -> String {
         PacketKind::Proposal | PacketKind::Inform => decode_txn(data).map_or_else(
             |_| "a txn that cannot be read".to_owned(),
             |(header, txn, _)| {
-                let text = format!("{txn:?}");
-                let kind = text.split([' ', '(']).next().unwrap_or_default().to_owned();
-                format!("{kind} of session {} xid {}", header.session, header.cxid.0)
+                let what = words::txn(&txn);
+                format!("{what} of session {} xid {}", header.session, header.cxid.0)
+            },
+        ),
+        PacketKind::Request => ForwardedRequest::decode(data).map_or_else(
+            |_| "which cannot be read".to_owned(),
+            |r| {
+                let what = words::operation(r.kind, &mut Reader::new(r.body));
+                format!("{what} of session {} xid {}", r.session, r.xid.0)
             },
         ),
         PacketKind::AckEpoch => match decode_ack_epoch(data) {

@@ -5,6 +5,9 @@ mod client;
 mod event;
 mod link;
 mod recorder;
+mod state;
+mod words;
 
 pub use event::{DiskOp, Event, Frame, Lane, Message, What};
 pub use recorder::{Record, Traced};
+pub use state::State;

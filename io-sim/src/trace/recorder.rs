@@ -3,6 +3,7 @@
 use super::client::{Frames, Side};
 use super::event::{DiskOp, Event, Lane, Message, What};
 use super::link::{Stream, name_of};
+use super::state::{State, Watched};
 use crate::device::Op;
 use crate::disk::Keep;
 use crate::judge::{At, Judge, Left, Peer, Verdict};
@@ -16,6 +17,8 @@ use zoetrope_core::{ChanId, ConnId, FileId, Milestone, Server, Sid, Turn};
 pub trait Record {
     /// Something happened.
     fn record(&mut self, event: Event);
+    /// A server has become that.
+    fn state(&mut self, _at: At, _state: &State) {}
 }
 
 impl Record for Vec<Event> {
@@ -35,13 +38,14 @@ pub struct Traced<J, R> {
     /// What each end of a link sends and hears.
     streams: BTreeMap<(Sid, ChanId), (Stream, Stream)>,
     roles: BTreeMap<Sid, Role>,
+    states: BTreeMap<Sid, Watched>,
 }
 
 impl<J, R: Record> Traced<J, R> {
     /// Watches a judge.
     pub fn new(judge: J, record: R) -> Self {
-        let (frames, streams, roles) = (Frames::default(), BTreeMap::new(), BTreeMap::new());
-        Self { judge, record, frames, streams, roles }
+        let (frames, streams) = (Frames::default(), BTreeMap::new());
+        Self { judge, record, frames, streams, roles: BTreeMap::new(), states: BTreeMap::new() }
     }
 
     fn note(&mut self, now: u64, lane: Lane, what: What) {
@@ -50,6 +54,15 @@ impl<J, R: Record> Traced<J, R> {
 
     fn at(&mut self, at: At, what: What) {
         self.note(at.now, Lane::Server(at.sid), what);
+    }
+
+    /// Something has happened to a server's state.
+    fn becomes(&mut self, at: At, how: impl FnOnce(&mut Watched)) {
+        let watched = self.states.entry(at.sid).or_default();
+        how(watched);
+        if let Some(state) = watched.news() {
+            self.record.state(at, &state);
+        }
     }
 
     fn packets(&mut self, at: At, chan: ChanId, bytes: &[u8], sent: bool) {
@@ -142,6 +155,7 @@ impl<J: Judge, R: Record> Judge for Traced<J, R> {
         self.streams.retain(|(sid, _), _| *sid != at.sid);
         self.roles.remove(&at.sid);
         self.at(at, What::Gone);
+        self.becomes(at, Watched::gone);
         self.judge.crashed(at);
     }
 
@@ -170,10 +184,12 @@ impl<J: Judge, R: Record> Judge for Traced<J, R> {
 
     fn performed(&mut self, at: At, op: &Op) -> Verdict {
         self.at(at, What::Done(DiskOp::of(op)));
+        self.becomes(at, |watched| watched.performed(op));
         self.judge.performed(at, op)
     }
 
     fn left(&mut self, at: At, left: Left<'_>) -> Verdict {
+        self.becomes(at, |watched| watched.left(&left));
         self.judge.left(at, left)
     }
 
@@ -211,6 +227,7 @@ impl<J: Judge, R: Record> Judge for Traced<J, R> {
         if self.roles.insert(at.sid, role) != Some(role) {
             self.at(at, What::Role { role, zxid: server.zxid_applied() });
         }
+        self.becomes(at, |watched| watched.turned(role, server));
         self.judge.turned(at, server)
     }
 
@@ -238,6 +255,9 @@ impl<J: Judge, R: Record> Judge for Traced<J, R> {
 
     fn reported(&mut self, at: At, milestone: &Milestone, turn: &Turn<'_>) {
         self.at(at, What::Reported(in_words(milestone, turn)));
+        if let Milestone::Recovered { zxid, .. } = milestone {
+            self.becomes(at, |watched| watched.recovered(*zxid));
+        }
     }
 
     fn connects(&mut self, at: At, client: usize, conn: ConnId) {

@@ -12,6 +12,7 @@ mod shrink;
 mod subject;
 mod sweep;
 mod time;
+mod view;
 
 use clap::{Parser, Subcommand};
 use exit::Exit;
@@ -48,6 +49,8 @@ enum Command {
     Shrink(shrink::Args),
     /// Lose power behind every effect of every server of a scenario, in every way
     Sweep(sweep::Args),
+    /// Write a run as one HTML file to look at: who said what to whom, disks, roles, faults
+    View(view::Args),
     /// Measure what the simulator does per CPU second, all judges on
     Bench(bench::Args),
     /// Write the data directory that a simulated server leaves behind
@@ -62,6 +65,7 @@ fn run(command: &Command) -> Ended {
         Command::Diff(args) => diff::run(args),
         Command::Shrink(args) => shrink::run(args),
         Command::Sweep(args) => sweep::run(args),
+        Command::View(args) => view::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Files(args) => files::run(args),
     }
