@@ -109,6 +109,7 @@ impl<J: Judge> World<J> {
         if self.hosts[host].server.take().is_none() {
             return;
         }
+        self.troubled_at = self.now;
         self.hosts[host].incarnation += 1;
         self.hosts[host].serving = false;
         self.end_stall(host);
@@ -186,7 +187,11 @@ impl<J: Judge> World<J> {
         {
             let serves = role::serves(server);
             self.judge.turned(at, server)?;
-            self.hosts[host].serving &= serves || !together;
+            let serves = serves || !together;
+            if self.hosts[host].serving && !serves {
+                self.troubled_at = self.now;
+            }
+            self.hosts[host].serving &= serves;
         }
         match fate.halted {
             Some(why) => self.on_halt(host, &why),

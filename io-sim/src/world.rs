@@ -88,6 +88,8 @@ pub struct World<J> {
     pub(crate) config: Config,
     pub(crate) pipeline: usize,
     pub(crate) mistake: Mistake,
+    /// When anything was last wrong with any server or link, µs.
+    pub(crate) troubled_at: u64,
     pub(crate) figures: Figures,
     pub(crate) trace: u64,
     /// No event happens from then on, µs.
@@ -177,6 +179,7 @@ impl<J: Judge> World<J> {
             config,
             pipeline: scenario.pipeline.max(1) as usize,
             mistake,
+            troubled_at: 0,
             figures: Figures::default(),
             trace: 0xcbf2_9ce4_8422_2325,
             stop_at: u64::MAX,
@@ -324,6 +327,17 @@ impl<J: Judge> World<J> {
             * u64::from(self.config.tick_ms)
     }
 
+    /// Does every server serve, and is nothing wrong with any of them, or between them?
+    fn is_calm(&self) -> bool {
+        let fine = |host: &Host| {
+            host.serving
+                && self.now >= host.paused_until
+                && self.now >= host.slow_disk_until
+                && host.room_left.is_none()
+        };
+        self.hosts.iter().all(fine) && !self.net.is_hurt()
+    }
+
     /// Do the servers form an ensemble?
     pub(crate) fn together(&self) -> bool {
         self.config.ensemble.is_some()
@@ -381,7 +395,7 @@ impl<J: Judge> World<J> {
             return Ok(());
         }
         match event {
-            Event::ClientTurn(client) => self.client_turn(client),
+            Event::ClientTurn(client) => return self.client_turn(client),
             Event::ToClient { conn, bytes } => self.hand_over(conn, &bytes),
             Event::Host(host, event) => return self.host_event(host, event),
             Event::Net(_, event) => return self.net_event(&event),
@@ -392,6 +406,9 @@ impl<J: Judge> World<J> {
             }
             Event::Look => {
                 self.plan(500_000, Event::Look);
+                if !self.is_calm() {
+                    self.troubled_at = self.now;
+                }
                 for host in 0..self.hosts.len() {
                     let at = self.at(host);
                     if let (Some(server), true) =

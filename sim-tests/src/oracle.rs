@@ -462,6 +462,9 @@ impl Oracle {
             return Ok(());
         }
         let session = response.session.0;
+        if asked != 0 && request.password != request.session.password() {
+            return Err(format!("{id}: session {asked:#x} is continued with a wrong password"));
+        }
         if response.read_only == Some(true) {
             return self.welcome_read_only(id, &request, session);
         }

@@ -3,7 +3,7 @@
 
 use crate::checkers::{Protocol, epoch};
 use crate::oracle::{Oracle, asks_for_ephemeral};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use zoetrope_core::wire::{ConnectResponse, OpCode, Reader, RequestHeader, Txn, decode_txn};
 use zoetrope_core::{ChanId, Config, ConnId, Server, Sid};
 use zoetrope_io_sim::{At, Judge, Left, LocalSessions, Op, Peer, Role, Verdict, role_of, serves};
@@ -20,6 +20,17 @@ pub(crate) struct Together {
     askers: BTreeSet<i64>,
     /// Sessions whose end is committed.
     ended: BTreeSet<i64>,
+    /// What each client that has sent a sync must see with the answer.
+    syncs: BTreeMap<ConnId, VecDeque<Sync>>,
+}
+
+/// A sync that is not answered yet.
+#[derive(Clone, Copy, Debug)]
+struct Sync {
+    xid: i32,
+    /// What was committed when it was heard, and by whom in the end.
+    committed: i64,
+    reign: Option<u32>,
 }
 
 impl Together {
@@ -37,6 +48,7 @@ impl Together {
             local,
             askers: BTreeSet::new(),
             ended: BTreeSet::new(),
+            syncs: BTreeMap::new(),
         }
     }
 
@@ -99,6 +111,22 @@ impl Together {
         Ok(())
     }
 
+    /// A sync is answered: the client sees what was committed before it asked, unless its leader has lost its quorum
+    /// meanwhile and does not know it, as in Java.
+    fn synced(&mut self, at: At, conn: ConnId, (xid, err): (i32, i32), zxid: i64) -> Verdict {
+        let Some(waiting) = self.syncs.get_mut(&conn) else { return Ok(()) };
+        let Some(sync) = waiting.pop_front_if(|sync| sync.xid == xid) else { return Ok(()) };
+        let (sees, due) = (self.protocol.history.txn(zxid), sync.committed);
+        let led = sync.reign.is_some() && self.protocol.reign_of(at.sid) == sync.reign;
+        match led && err == 0 && sees < due {
+            true => Err(format!(
+                "S1: sync {xid} of {conn} is answered by {} at {zxid:#x}, but {due:#x} was committed when it came",
+                at.sid
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Whatever a reply shows is committed.
     fn shown_by_replies(&mut self, at: At, replies: &[(ConnId, Vec<u8>)]) -> Verdict {
         for (id, bytes) in replies {
@@ -114,7 +142,9 @@ impl Together {
                     }
                     false => {
                         let mut r = Reader::new(frame);
-                        r.int().and_then(|_| r.long()).unwrap_or(0)
+                        let (xid, zxid) = (r.int().unwrap_or(-1), r.long().unwrap_or(0));
+                        self.synced(at, *id, (xid, r.int().unwrap_or(-1)), zxid)?;
+                        zxid
                     }
                 };
                 if zxid > 0 && self.oracle(at.sid).is_read_only(*id) {
@@ -143,6 +173,14 @@ impl Judge for Together {
     fn heard(&mut self, at: At, conn: ConnId, frame: &[u8]) -> Verdict {
         let header = RequestHeader::decode(&mut Reader::new(frame));
         let session = self.oracle(at.sid).session_of(conn);
+        if let Ok(header) = &header
+            && session > 0
+            && OpCode::from_number(header.kind) == Some(OpCode::Sync)
+        {
+            let (xid, committed) = (header.xid.0, self.protocol.history.head());
+            let sync = Sync { xid, committed, reign: self.protocol.reign_of(at.sid) };
+            self.syncs.entry(conn).or_default().push_back(sync);
+        }
         if session > 0 && asks_for_ephemeral(frame) {
             self.askers.insert(session);
         }
@@ -162,6 +200,7 @@ impl Judge for Together {
     }
 
     fn closed(&mut self, at: At, conn: ConnId, by_server: bool) -> Verdict {
+        self.syncs.remove(&conn);
         self.oracle(at.sid).closed(at, conn, by_server)
     }
 
@@ -243,6 +282,7 @@ impl Judge for Together {
     }
 
     fn turned(&mut self, at: At, server: &Server) -> Verdict {
+        self.protocol.turned(at.sid, role_of(server))?;
         let read_only = role_of(server) == Role::ReadOnly;
         self.oracle(at.sid).serves_read_only(at.sid, read_only)?;
         if !serves(server) && !read_only {

@@ -6,6 +6,7 @@ mod ensemble;
 mod history;
 mod links;
 mod packet;
+mod votes;
 
 pub(crate) use ensemble::Protocol;
 pub(crate) use history::{epoch, names_no_txn};
