@@ -2,8 +2,8 @@
 
 use crate::device::{Op, Queue, device_op};
 use crate::disk::Keep;
-use crate::host::Mistake;
 use crate::judge::{Judge, Left, Verdict};
+use crate::mistake::Mistake;
 use crate::net::Death;
 use crate::role;
 use crate::schedule::Class;
@@ -226,6 +226,7 @@ impl<J: Judge> World<J> {
                     self.plan_own(200, Class::Fact, host, OwnEvent::Done(done));
                 }
                 Effect::Reply { conn } => sending.replies.push((conn, turn.reply(conn).to_vec())),
+                Effect::Close { .. } if self.mistake == Mistake::LeakedConnection => {}
                 Effect::Close { conn } => sending.replies.push((conn, Vec::new())),
                 Effect::Pause { conn } => {
                     if let Some(link) = self.conns.get_mut(&conn) {
@@ -319,7 +320,7 @@ impl<J: Judge> World<J> {
         if self.had_effects(1) {
             return self.crash_as_planned(host);
         }
-        if let Some(done) = done {
+        if let Some(done) = done.filter(|_| self.hosts[host].is_told()) {
             let delay = self.streams.disk.between(1, 30);
             self.plan_own(delay, Class::Fact, host, OwnEvent::Done(done));
         }

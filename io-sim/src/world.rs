@@ -9,8 +9,9 @@ use crate::branch::{CrashAt, Watch};
 use crate::client::{Client, Life};
 use crate::conns::Conn;
 use crate::device::{Armed, Done, Queue};
-use crate::host::{Host, Mistake};
+use crate::host::Host;
 use crate::judge::{At, Figures, Judge, Outcome, Verdict};
+use crate::mistake::Mistake;
 use crate::net::{Net, NetEvent};
 use crate::rng::Streams;
 use crate::scenario::{LocalSessions, Scenario, Step};
@@ -152,12 +153,8 @@ pub fn settings(scenario: &Scenario) -> Config {
 impl<J: Judge> World<J> {
     /// The world of a scenario, before anything has happened.
     pub fn new(scenario: &Scenario, judge: J, mistake: Mistake) -> Self {
-        #[allow(unused_mut)]
-        let mut config = settings(scenario);
-        #[cfg(feature = "planted-bugs")]
-        {
-            config.storage.planted_no_torn_tail = mistake == Mistake::NoTornTailCheck;
-        }
+        mistake.plant();
+        let config = settings(scenario);
         let servers = scenario.peers.map_or(1, |voters| voters + scenario.observers);
         let clients = (0..scenario.clients as usize)
             .map(|n| {

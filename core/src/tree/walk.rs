@@ -7,6 +7,7 @@
 
 use super::acl::AclId;
 use super::data_tree::{DataTree, NodeId};
+use crate::planted::{Plant, planted};
 use crate::wire::StatPersisted;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,7 +83,7 @@ impl DataTree {
         while let (true, Some(at)) = (go_on, walk.next) {
             walk.next = self.after(at);
             let node = self.node(at);
-            if walk.new.contains(&at) {
+            if walk.new.contains(&at) && !planted(Plant::NewcomersInSnapshot) {
                 continue;
             }
             let path = self.path_in_walk(&mut walk, at);
