@@ -211,16 +211,12 @@ plants! {
     SnapshotLacksSession = "F02, ZOOKEEPER-3144",
     /// The replay of a deletion that the snapshot has leaves the parent behind.
     DeletionLeavesParent = "F04, ZOOKEEPER-3125",
-    /// The replay of a creation that the snapshot has leaves the parent behind.
+    /// A snapshot holds znodes created meanwhile, and their replay leaves the parent behind.
     CreationLeavesParent = "F04, ZOOKEEPER-3249",
     /// The replay of a creation takes the parent's version back.
     ReplayLowersParent = "F04, ZOOKEEPER-1046",
-    /// The number of an ACL that is gone is given to another.
-    AclNumberAgain = "F05, ZOOKEEPER-3306",
-    /// The replay of a creation that the snapshot has leaves the ACL of the snapshot.
-    SnapshotAclStays = "F05, ZOOKEEPER-4799",
-    /// A snapshot holds znodes created during the walk, whose ACL it may not name.
-    NewcomersInSnapshot = "F05, ZOOKEEPER-4846",
+    /// A snapshot holds znodes created meanwhile, whose ACL it may not know, and their replay leaves it at that.
+    SnapshotAclStays = "F05, ZOOKEEPER-3306, ZOOKEEPER-4799, ZOOKEEPER-4846",
     /// A parent that is gone by the time of the snapshot ends the replay.
     MissingParentIsFatal = "F06, ZOOKEEPER-1573",
     /// Digests are compared while a snapshot is still being made right.

@@ -1,7 +1,6 @@
 //! Who may do what: the table of ACLs znodes share, evaluation, and what a client's ACL becomes (client protocol §3.9).
 
 use crate::config::Auth;
-use crate::planted::{Plant, planted};
 use crate::wire::{Acl, AclSpec, ErrorCode, Perms};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -65,8 +64,7 @@ impl AclTable {
             *users += 1;
             return *id;
         }
-        let highest = || self.by_id.last_key_value().map_or(0, |(id, _)| id.0);
-        let id = if planted(Plant::AclNumberAgain) { AclId(highest() + 1) } else { self.next };
+        let id = self.next;
         self.next = AclId(id.0 + 1);
         self.by_list.insert(list.clone(), id);
         self.by_id.insert(id, (list.clone(), 1));

@@ -83,7 +83,9 @@ impl DataTree {
         while let (true, Some(at)) = (go_on, walk.next) {
             walk.next = self.after(at);
             let node = self.node(at);
-            if walk.new.contains(&at) && !planted(Plant::NewcomersInSnapshot) {
+            let newcomers =
+                planted(Plant::SnapshotAclStays) || planted(Plant::CreationLeavesParent);
+            if walk.new.contains(&at) && !newcomers {
                 continue;
             }
             let path = self.path_in_walk(&mut walk, at);
