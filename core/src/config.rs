@@ -141,9 +141,6 @@ pub struct Storage {
     pub purge_interval_ms: u64,
     /// Bytes of a snapshot slice.
     pub slice_bytes: u32,
-    /// A planted bug: a torn tail is taken for damage.
-    #[cfg(feature = "planted-bugs")]
-    pub planted_no_torn_tail: bool,
 }
 
 /// How new snapshots are compressed.
@@ -271,8 +268,6 @@ impl Default for Storage {
             snap_retain: Some(3),
             purge_interval_ms: 0,
             slice_bytes: 64 << 10,
-            #[cfg(feature = "planted-bugs")]
-            planted_no_torn_tail: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! server.
 
 use crate::ids::Sid;
+use crate::planted::{Plant, planted};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,6 +73,12 @@ impl Ensemble {
     pub fn has_quorum(&self, acked: impl Fn(Sid) -> bool) -> bool {
         if self.groups.is_empty() {
             let voters = self.voters().count();
+            if planted(Plant::ObserversCount) {
+                return self.members.keys().filter(|sid| acked(**sid)).count() > voters / 2;
+            }
+            if planted(Plant::QuorumOneShort) {
+                return self.voters().filter(|sid| acked(*sid)).count() >= voters / 2;
+            }
             return self.voters().filter(|sid| acked(*sid)).count() > voters / 2;
         }
         let weight_of = |group: &BTreeSet<Sid>, counts: &dyn Fn(Sid) -> bool| -> i64 {
@@ -83,7 +90,11 @@ impl Ensemble {
         for group in counted {
             groups += 1;
             let all = weight_of(group, &|_| true);
-            won += usize::from(weight_of(group, &|sid| acked(sid)) > all / 2);
+            let yes = weight_of(group, &|sid| acked(sid));
+            if planted(Plant::EveryTouchedGroup) && yes > 0 && yes <= all / 2 {
+                return false;
+            }
+            won += usize::from(yes > all / 2 || yes > 0 && planted(Plant::TouchedGroupsCount));
         }
         won > groups / 2
     }

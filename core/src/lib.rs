@@ -11,6 +11,7 @@ mod ensemble_text;
 mod ids;
 mod input;
 mod journal;
+mod planted;
 pub mod properties;
 mod recovery;
 mod server;
@@ -33,6 +34,9 @@ pub use ensemble::{Ensemble, HostPort, Member, PeerAddress};
 pub use ensemble_text::EnsembleError;
 pub use ids::{ChanId, ConnId, Epoch, SessionId, Sid, Xid, Zxid};
 pub use input::{Command, Device, Input, Link};
+#[cfg(feature = "planted-bugs")]
+pub use planted::plant;
+pub use planted::{Plant, planted};
 pub use server::{Listing, Server, Turn};
 pub use status::{ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary};
 pub use time::{Instant, Now};

@@ -7,6 +7,7 @@ use crate::ids::{SessionId, Zxid};
 use crate::journal::{
     Record, Scanner, Verdict, log_zxid, logs_to_replay, snapshot_between, snapshot_candidates,
 };
+use crate::planted::{Plant, planted};
 use crate::server::Listing;
 use crate::snapshot::{Flaw, Item, Next, SnapshotReader};
 use crate::tree::{DataTree, DigestLog};
@@ -99,8 +100,6 @@ pub(crate) struct Recovery {
     ceiling: Option<Zxid>,
     /// Records are kept for learners.
     keep_history: bool,
-    #[cfg(feature = "planted-bugs")]
-    planted_no_torn_tail: bool,
     seed: u64,
     emulate_353: bool,
     stage: Stage,
@@ -164,7 +163,10 @@ impl Recovery {
     ) -> Self {
         let files: Vec<FilePlace> = listing.files.iter().map(|(place, _)| place.clone()).collect();
         let mut snapshots: VecDeque<(usize, Zxid)> = snapshot_candidates(&files).into();
-        let above = |(_, label): &(usize, Zxid)| ceiling.is_some_and(|ceiling| *label > ceiling);
+        let above = |(_, label): &(usize, Zxid)| {
+            ceiling.is_some_and(|ceiling| *label > ceiling)
+                && !planted(Plant::SnapshotOfUncommitted)
+        };
         let cut_off: Vec<FileId> =
             snapshots.iter().filter(|one| above(one)).map(|(at, _)| FileId(*at as u32)).collect();
         snapshots.retain(|one| !above(one));
@@ -175,8 +177,6 @@ impl Recovery {
             allow_gaps: config.storage.allow_gaps,
             ceiling,
             keep_history: config.ensemble.is_some(),
-            #[cfg(feature = "planted-bugs")]
-            planted_no_torn_tail: config.storage.planted_no_torn_tail,
             seed,
             emulate_353: config.emulate_353_ttl,
             stage: Stage::Done,
@@ -335,7 +335,9 @@ impl Recovery {
                     let digest_zxid = trailer.digest.map_or(label, |(zxid, _)| zxid);
                     self.state.proven =
                         label.max(digest_zxid).max(trailer.last_zxid.unwrap_or(label));
-                    if self.ceiling.is_some_and(|ceiling| self.state.proven > ceiling) {
+                    if self.ceiling.is_some_and(|ceiling| self.state.proven > ceiling)
+                        && !planted(Plant::SnapshotOfUncommitted)
+                    {
                         // Something of what was cut off is in it already.
                         self.cut_off.push(file);
                         break;
@@ -361,7 +363,10 @@ impl Recovery {
     fn on_snapshot_loaded(&mut self, file: FileId, label: Zxid) {
         let state = &mut self.state;
         if let Some((zxid, digest)) = state.digest_from {
-            if zxid.0 <= 0 || zxid < label {
+            if planted(Plant::DigestComparedEarly) {
+                state.digest_from = None;
+                state.check_digest(zxid, digest, &mut self.milestones);
+            } else if zxid.0 <= 0 || zxid < label {
                 state.digest_from = None;
             } else if zxid == label {
                 state.digest_from = None;
@@ -422,7 +427,13 @@ impl Recovery {
         let Stage::Logs { left, now: Some(log) } = &mut self.stage else { return };
         let (file, is_last) = (log.file, left.is_empty());
         while let Some(record) = log.scanner.next() {
-            if self.ceiling.is_some_and(|ceiling| record.header.zxid > ceiling) {
+            let takes_more = planted(Plant::CutTakesOneMore)
+                && self.ceiling.is_some_and(|ceiling| record.header.zxid >= ceiling);
+            let keeps = planted(Plant::CutKeepsFirst)
+                && self.ceiling == Some(self.state.zxid)
+                && self.state.replayed == 0;
+            let above = self.ceiling.is_some_and(|ceiling| record.header.zxid > ceiling);
+            if above && !keeps || takes_more {
                 return self.cut_here(file, record.at);
             }
             let (before, next) = (self.state.zxid, record.header.zxid);
@@ -496,9 +507,13 @@ impl Recovery {
                 );
                 self.fail(what, LOG_REMEDY);
             }
-            #[cfg(feature = "planted-bugs")]
-            Verdict::Torn { .. } if self.planted_no_torn_tail => {
-                self.fail("planted: a torn tail is taken for damage".into(), LOG_REMEDY);
+            Verdict::Torn { at, .. } if planted(Plant::TornTailIsDamage) => {
+                let what = format!("{} is torn at offset {at}", self.name(file));
+                self.fail(what, LOG_REMEDY);
+            }
+            Verdict::Damaged { at, .. } if planted(Plant::DamageIsTheEnd) => {
+                self.state.cut = Some((file, at));
+                self.next_log();
             }
             Verdict::Torn { at, .. } => {
                 // Behind a torn tail an older server began a new file; whether anything is missing between them,
@@ -509,7 +524,7 @@ impl Recovery {
                 }
                 self.next_log();
             }
-            Verdict::Unborn if is_last => {
+            Verdict::Unborn if is_last && !planted(Plant::UnbornLogRefused) => {
                 self.milestones.push(Milestone::EmptyLogRemoved { file });
                 self.state.remove.push(file);
                 self.next_log();
@@ -570,6 +585,10 @@ impl State {
         // The front of the first log is older than the snapshot; a stray copy of a log, or Java's second error record
         // of one zxid, says nothing new either.
         if zxid <= self.zxid {
+            return Ok(());
+        }
+        if planted(Plant::ReplayBeginsLate) && self.replayed == 0 && zxid.follows(self.zxid) {
+            (self.zxid, self.replayed) = (zxid, 1);
             return Ok(());
         }
         let follows = zxid.follows(self.zxid);

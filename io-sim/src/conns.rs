@@ -23,6 +23,9 @@ pub(crate) struct Conn {
     held: VecDeque<Vec<u8>>,
 }
 
+/// So long after the last trouble its consequences may last, µs.
+const CALM_AFTER_US: u64 = 10_000_000;
+
 impl<J: Judge> World<J> {
     /// Everything the server sent in this turn; an empty reply ends its connection.
     pub(crate) fn send(&mut self, host: usize, replies: Vec<(ConnId, Vec<u8>)>) -> Verdict {
@@ -133,7 +136,7 @@ impl<J: Judge> World<J> {
         }
     }
 
-    pub(crate) fn client_turn(&mut self, number: usize) {
+    pub(crate) fn client_turn(&mut self, number: usize) -> Verdict {
         // Every server of an ensemble executes everything: less haste shows as much.
         let haste = if self.together() { 5 } else { 1 };
         let rng = &mut self.streams.workload;
@@ -144,13 +147,14 @@ impl<J: Judge> World<J> {
         };
         self.plan(pause, Event::ClientTurn(number));
         if self.now < self.clients[number].silent_until {
-            return;
+            return Ok(());
         }
         let patience = self.clients[number].patience_us();
         let in_vain = self.now.saturating_sub(self.clients[number].heard_at) > patience;
         if self.together() && in_vain && self.clients[number].life != Life::Away {
+            self.may_be_silent(number)?;
             self.leave(number);
-            return;
+            return Ok(());
         }
         match self.clients[number].life {
             Life::Away => self.come_or_wait(number),
@@ -166,6 +170,23 @@ impl<J: Judge> World<J> {
             }
             Life::Up => self.work(number),
         }
+        Ok(())
+    }
+
+    /// A client has waited in vain for as long as it can. That must have a reason.
+    fn may_be_silent(&self, number: usize) -> Verdict {
+        let client = &self.clients[number];
+        let heard_at = client.heard_at.max(client.deaf_until).max(client.silent_until);
+        let since = heard_at.max(self.troubled_at + CALM_AFTER_US);
+        let waited_us = self.now.saturating_sub(since);
+        if client.life != Life::Up || waited_us < client.patience_us() {
+            return Ok(());
+        }
+        Err(format!(
+            "L1: client {number} has heard nothing of its server for {} ms, in which all servers served and nothing was \
+             wrong with them",
+            waited_us / 1000
+        ))
     }
 
     fn work(&mut self, number: usize) {

@@ -46,6 +46,7 @@ impl<J: Judge> World<J> {
     pub(crate) fn fault_at(&mut self, host: usize, fault: &Fault) -> Verdict {
         self.judge.harmed(self.at(host), fault);
         self.note(format!("{fault:?}").as_bytes());
+        self.troubled_at = self.now;
         if host > 0 {
             self.note(&host.to_be_bytes());
         }

@@ -3,6 +3,7 @@
 
 use crate::device::{Armed, Done, Op, Queue};
 use crate::disk::{Disk, Keep, SectorHarm};
+use crate::mistake::Mistake;
 use crate::rng::Rng;
 use crate::scenario::Harm;
 use std::collections::{BTreeMap, VecDeque};
@@ -12,52 +13,8 @@ use zoetrope_core::{
 
 const WALL_ZERO_MS: i64 = 1_700_000_000_000;
 const MAKING: &str = "zoetrope-snapshot";
-
-/// Mistakes a driver could make, put in on purpose to see the judges find them.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[non_exhaustive]
-pub enum Mistake {
-    /// None.
-    #[default]
-    None,
-    /// The log is called durable before it is.
-    NoFsyncWait,
-    /// Names are never made durable.
-    NoDirectoryFsync,
-    /// A torn tail is taken for damage: the server does not start.
-    NoTornTailCheck,
-    /// The events of a turn come behind its replies.
-    ReplyBeforeEvent,
-    /// Two replies of a turn change places.
-    RepliesOutOfOrder,
-    /// The epoch files are called durable before they are.
-    NoEpochWait,
-}
-
-impl Mistake {
-    /// Every mistake there is.
-    pub const ALL: [Self; 7] = [
-        Self::None,
-        Self::NoFsyncWait,
-        Self::NoDirectoryFsync,
-        Self::NoTornTailCheck,
-        Self::ReplyBeforeEvent,
-        Self::RepliesOutOfOrder,
-        Self::NoEpochWait,
-    ];
-
-    /// What command lines call it: `no-fsync-wait`.
-    pub fn name(self) -> String {
-        let mut name = String::new();
-        for letter in format!("{self:?}").chars() {
-            if letter.is_ascii_uppercase() && !name.is_empty() {
-                name.push('-');
-            }
-            name.push(letter.to_ascii_lowercase());
-        }
-        name
-    }
-}
+/// Bytes that a driver that does not look at what `write` answers writes at most.
+const LONG_WRITE: usize = 512;
 
 /// The two epoch files: what survives a loss of power, and what may as well.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -100,6 +57,8 @@ pub(crate) struct Host {
     /// What was on its disk when the last process began.
     copy: (Disk, EpochFiles),
     mistake: Mistake,
+    /// What its devices have told the server.
+    told: u32,
 }
 
 impl Host {
@@ -132,6 +91,7 @@ impl Host {
             lies: false,
             copy: (Disk::default(), EpochFiles::default()),
             mistake,
+            told: 0,
         }
     }
 
@@ -253,6 +213,12 @@ impl Host {
         }
     }
 
+    /// Is what a device has done told to the server?
+    pub(crate) fn is_told(&mut self) -> bool {
+        self.told += 1;
+        self.mistake != Mistake::LostWakeUp || !self.told.is_multiple_of(100)
+    }
+
     /// Carries an operation out. `None`: nobody waits for it. Also answers whether it was really done.
     pub(crate) fn carry_out(&mut self, op: Op) -> (Option<Done>, bool) {
         let wait = self.mistake != Mistake::NoFsyncWait;
@@ -266,7 +232,18 @@ impl Host {
                 self.disk.reserve(&name, upto);
                 return (Some(Done::Reserved { file, upto }), true);
             }
+            Op::Append { name, at, bytes } if self.mistake == Mistake::ShortWrite => {
+                let len = bytes.len().min(LONG_WRITE);
+                self.disk.write(&name, at, &bytes[..len]);
+                return (None, len == bytes.len());
+            }
             Op::Append { name, at, bytes } => self.disk.write(&name, at, &bytes),
+            Op::Fsync { branch, upto, .. }
+                if self.fail_fsync && self.mistake == Mistake::FsyncErrorIgnored =>
+            {
+                self.fail_fsync = false;
+                return (Some(Done::Durable { branch, upto }), false);
+            }
             Op::Fsync { .. } if std::mem::take(&mut self.fail_fsync) => {
                 // The first failure of a device latches: it does nothing more, whatever it is still given.
                 self.log_failed = true;
@@ -290,6 +267,9 @@ impl Host {
                 self.remove(&name);
                 self.disk.sync_names();
             }
+            Op::Truncate { .. } if self.mistake == Mistake::TruncateIgnored => {
+                return (None, false);
+            }
             Op::Truncate { name, at } => {
                 self.give_room(self.disk.len(&name).saturating_sub(at));
                 self.disk.truncate(&name, at);
@@ -303,7 +283,7 @@ impl Host {
             }
             Op::Slice { at, bytes } => return (Some(self.slice(at, &bytes)), true),
             Op::Finish { name, zxid } => {
-                if !self.lies {
+                if !self.lies && self.mistake != Mistake::SnapshotNotSynced {
                     self.disk.sync(MAKING);
                 }
                 self.disk.rename(MAKING, &name);

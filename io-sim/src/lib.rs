@@ -13,6 +13,7 @@ mod expect;
 mod faults;
 mod host;
 mod judge;
+mod mistake;
 mod net;
 mod peers;
 mod rng;
@@ -28,8 +29,8 @@ mod world;
 
 pub use device::Op;
 pub use disk::Keep;
-pub use host::Mistake;
 pub use judge::{At, Figures, Judge, Left, Outcome, Peer, Verdict};
+pub use mistake::Mistake;
 pub use rng::{Rng, Streams};
 pub use role::{Role, role_of, serves};
 pub use scenario::{Fault, Harm, LocalSessions, Operation, RoleName, Scenario, Step, Target};

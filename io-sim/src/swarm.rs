@@ -124,7 +124,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     let mut harms = Rng::new(seed, "harms");
     let peers = *rng.pick(&[3, 3, 3, 3, 3, 5, 5, 7]);
     let observers = if rng.one_in(4) { rng.between(1, 2) as u32 } else { 0 };
-    let groups = groups(peers, &mut rng);
+    let groups = groups(peers, seed, &mut rng);
     let servers = peers + observers;
     let mut steps = vec![Step::AwaitLeader(LEADER_MS)];
     let requests = rng.between(550, 1_000);
@@ -147,6 +147,9 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     steps.push(Step::ExpectService(SERVICE_MS));
     if rng.one_in(2) {
         steps.push(Step::ExpectAgreement);
+    }
+    if groups.is_empty() {
+        steps.extend(without_some(seed, peers));
     }
     Scenario {
         story: format!("Seed {seed} of the swarm of ensembles."),
@@ -208,6 +211,27 @@ fn short_reign(seed: u64, servers: u32) -> Vec<Step> {
     }
 }
 
+/// In some runs some servers stay away in the end. The others are a quorum and must do without them, whatever happens to
+/// their leader or their links. Drawn from a stream of its own.
+fn without_some(seed: u64, peers: u32) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "without some");
+    if !rng.one_in(3) {
+        return Vec::new();
+    }
+    let away = rng.between(1, u64::from(peers - 1) / 2) as u32;
+    let first = rng.below(u64::from(peers)) as u32;
+    let away = (0..away).map(|n| (first + n) % peers + 1);
+    let mut steps: Vec<Step> =
+        away.map(|sid| at(Target::Sid(sid), Fault::Kill { down: 300_000 })).collect();
+    steps.push(match rng.below(3) {
+        0 => Step::Fault(Fault::Churn),
+        1 => at(Target::Role(RoleName::Leader), Fault::Kill { down: rng.between(10, 3_000) }),
+        _ => Step::Fault(Fault::RestartAll { keep: *rng.pick(&KEEPS), down: 300 }),
+    });
+    steps.push(Step::ExpectWrites(60_000));
+    steps
+}
+
 /// In some runs the tree changes a lot while a snapshot walks over it, and whoever took it starts from it. Drawn from a
 /// stream of its own.
 fn slow_snapshot(seed: u64) -> Vec<Step> {
@@ -236,11 +260,15 @@ fn local_sessions(seed: u64) -> LocalSessions {
 }
 
 /// Groups of at least two, for some ensembles of five and more.
-fn groups(peers: u32, rng: &mut Rng) -> Vec<Vec<u32>> {
+fn groups(peers: u32, seed: u64, rng: &mut Rng) -> Vec<Vec<u32>> {
     if peers < 5 || !rng.one_in(3) {
         return Vec::new();
     }
     let first = rng.between(2, u64::from(peers) - 2) as u32;
+    // Drawn from a stream of its own.
+    if peers > 6 && Rng::new(seed, "three groups").below(3) > 0 {
+        return vec![vec![1, 2], vec![3, 4], (5..=peers).collect()];
+    }
     vec![(1..=first).collect(), (first + 1..=peers).collect()]
 }
 

@@ -2,8 +2,8 @@
 
 use crate::device::{Op, Queue, device_op};
 use crate::disk::Keep;
-use crate::host::Mistake;
 use crate::judge::{Judge, Left, Verdict};
+use crate::mistake::Mistake;
 use crate::net::Death;
 use crate::role;
 use crate::schedule::Class;
@@ -109,6 +109,7 @@ impl<J: Judge> World<J> {
         if self.hosts[host].server.take().is_none() {
             return;
         }
+        self.troubled_at = self.now;
         self.hosts[host].incarnation += 1;
         self.hosts[host].serving = false;
         self.end_stall(host);
@@ -186,7 +187,11 @@ impl<J: Judge> World<J> {
         {
             let serves = role::serves(server);
             self.judge.turned(at, server)?;
-            self.hosts[host].serving &= serves || !together;
+            let serves = serves || !together;
+            if self.hosts[host].serving && !serves {
+                self.troubled_at = self.now;
+            }
+            self.hosts[host].serving &= serves;
         }
         match fate.halted {
             Some(why) => self.on_halt(host, &why),
@@ -221,6 +226,7 @@ impl<J: Judge> World<J> {
                     self.plan_own(200, Class::Fact, host, OwnEvent::Done(done));
                 }
                 Effect::Reply { conn } => sending.replies.push((conn, turn.reply(conn).to_vec())),
+                Effect::Close { .. } if self.mistake == Mistake::LeakedConnection => {}
                 Effect::Close { conn } => sending.replies.push((conn, Vec::new())),
                 Effect::Pause { conn } => {
                     if let Some(link) = self.conns.get_mut(&conn) {
@@ -314,7 +320,7 @@ impl<J: Judge> World<J> {
         if self.had_effects(1) {
             return self.crash_as_planned(host);
         }
-        if let Some(done) = done {
+        if let Some(done) = done.filter(|_| self.hosts[host].is_told()) {
             let delay = self.streams.disk.between(1, 30);
             self.plan_own(delay, Class::Fact, host, OwnEvent::Done(done));
         }

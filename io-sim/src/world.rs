@@ -9,8 +9,9 @@ use crate::branch::{CrashAt, Watch};
 use crate::client::{Client, Life};
 use crate::conns::Conn;
 use crate::device::{Armed, Done, Queue};
-use crate::host::{Host, Mistake};
+use crate::host::Host;
 use crate::judge::{At, Figures, Judge, Outcome, Verdict};
+use crate::mistake::Mistake;
 use crate::net::{Net, NetEvent};
 use crate::rng::Streams;
 use crate::scenario::{LocalSessions, Scenario, Step};
@@ -88,6 +89,8 @@ pub struct World<J> {
     pub(crate) config: Config,
     pub(crate) pipeline: usize,
     pub(crate) mistake: Mistake,
+    /// When anything was last wrong with any server or link, µs.
+    pub(crate) troubled_at: u64,
     pub(crate) figures: Figures,
     pub(crate) trace: u64,
     /// No event happens from then on, µs.
@@ -150,12 +153,8 @@ pub fn settings(scenario: &Scenario) -> Config {
 impl<J: Judge> World<J> {
     /// The world of a scenario, before anything has happened.
     pub fn new(scenario: &Scenario, judge: J, mistake: Mistake) -> Self {
-        #[allow(unused_mut)]
-        let mut config = settings(scenario);
-        #[cfg(feature = "planted-bugs")]
-        {
-            config.storage.planted_no_torn_tail = mistake == Mistake::NoTornTailCheck;
-        }
+        mistake.plant();
+        let config = settings(scenario);
         let servers = scenario.peers.map_or(1, |voters| voters + scenario.observers);
         let clients = (0..scenario.clients as usize)
             .map(|n| {
@@ -177,6 +176,7 @@ impl<J: Judge> World<J> {
             config,
             pipeline: scenario.pipeline.max(1) as usize,
             mistake,
+            troubled_at: 0,
             figures: Figures::default(),
             trace: 0xcbf2_9ce4_8422_2325,
             stop_at: u64::MAX,
@@ -324,6 +324,17 @@ impl<J: Judge> World<J> {
             * u64::from(self.config.tick_ms)
     }
 
+    /// Does every server serve, and is nothing wrong with any of them, or between them?
+    fn is_calm(&self) -> bool {
+        let fine = |host: &Host| {
+            host.serving
+                && self.now >= host.paused_until
+                && self.now >= host.slow_disk_until
+                && host.room_left.is_none()
+        };
+        self.hosts.iter().all(fine) && !self.net.is_hurt()
+    }
+
     /// Do the servers form an ensemble?
     pub(crate) fn together(&self) -> bool {
         self.config.ensemble.is_some()
@@ -381,7 +392,7 @@ impl<J: Judge> World<J> {
             return Ok(());
         }
         match event {
-            Event::ClientTurn(client) => self.client_turn(client),
+            Event::ClientTurn(client) => return self.client_turn(client),
             Event::ToClient { conn, bytes } => self.hand_over(conn, &bytes),
             Event::Host(host, event) => return self.host_event(host, event),
             Event::Net(_, event) => return self.net_event(&event),
@@ -392,6 +403,9 @@ impl<J: Judge> World<J> {
             }
             Event::Look => {
                 self.plan(500_000, Event::Look);
+                if !self.is_calm() {
+                    self.troubled_at = self.now;
+                }
                 for host in 0..self.hosts.len() {
                     let at = self.at(host);
                     if let (Some(server), true) =

@@ -1,5 +1,8 @@
 //! The server binary's parts: configuration, four-letter words, logs. No protocol and no disk.
 
+// Known mistakes are for the simulator only.
+const _: () = assert!(!zoetrope_core::PLANTED_BUGS, "no server is built with planted bugs");
+
 pub mod args;
 mod calendar;
 pub mod check;

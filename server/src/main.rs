@@ -10,9 +10,6 @@ use zoetrope_server::args::{Cli, Command, ConfigCommand};
 use zoetrope_server::exit::{Exit, refuse};
 use zoetrope_server::{check, ensemble, launch, markdown, sources};
 
-// Known mistakes are for the simulator only.
-const _: () = assert!(!zoetrope_core::PLANTED_BUGS);
-
 // Paths, data and children come and go with every write, and what one thread made another frees.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,6 +1,7 @@
 //! A run on a thread of its own, so that a panic of the core ends the run and not the program; in builds where a panic
 //! may not unwind as well: there the thread stops where it stands, and its memory is lost.
 
+use crate::seeds::thread_cpu_ns;
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Once;
@@ -23,7 +24,7 @@ impl fmt::Display for Crash {
 
 thread_local! {
     /// Who is told of a panic of this thread.
-    static WATCHER: RefCell<Option<Sender<Crash>>> = const { RefCell::new(None) };
+    static WATCHER: RefCell<Option<Sender<(Crash, u64)>>> = const { RefCell::new(None) };
 }
 
 /// A panic of a watched thread is told to its watcher, and to nobody else.
@@ -40,7 +41,7 @@ fn install_hook() {
             let place = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
             let (message, place) = (text.unwrap_or_default(), place.unwrap_or_default());
             // Who does not wait any more need not know.
-            let _ = watcher.send(Crash { message, place });
+            let _ = watcher.send((Crash { message, place }, thread_cpu_ns()));
             while cfg!(panic = "abort") {
                 std::thread::park();
             }
@@ -50,6 +51,13 @@ fn install_hook() {
 
 /// Runs it, and answers what it answers, or its panic.
 pub fn guarded<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Result<T, Crash> {
+    guarded_and_timed(run).0
+}
+
+/// The same, with the CPU time it has taken, ns.
+pub fn guarded_and_timed<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> (Result<T, Crash>, u64) {
     install_hook();
     let (done, result) = channel();
     let (watcher, crash) = channel();
@@ -57,18 +65,21 @@ pub fn guarded<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> R
         WATCHER.with(|mine| *mine.borrow_mut() = Some(watcher));
         let answer = run();
         // First, so that whoever waits for a crash waits no longer.
-        let _ = done.send(answer);
+        let _ = done.send((answer, thread_cpu_ns()));
         WATCHER.with(|mine| *mine.borrow_mut() = None);
     });
-    if let Ok(crash) = crash.recv() {
-        return Err(crash);
+    if let Ok((crash, cpu_ns)) = crash.recv() {
+        return (Err(crash), cpu_ns);
     }
     let answer = result.recv();
     let ended = thread.join();
-    answer.map_err(|_| Crash {
-        message: format!("the thread ended without a word: {ended:?}"),
-        place: String::new(),
-    })
+    match answer {
+        Ok((answer, cpu_ns)) => (Ok(answer), cpu_ns),
+        Err(_) => {
+            let message = format!("the thread ended without a word: {ended:?}");
+            (Err(Crash { message, place: String::new() }), 0)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod campaign;
 mod checkers;
 mod guard;
+pub mod hunt;
 mod model;
 mod oracle;
 mod run;
@@ -16,7 +17,7 @@ mod view;
 mod violation;
 
 pub use campaign::{Campaign, Failure, Kin, News, Part, Shard, Tally};
-pub use guard::{Crash, guarded};
+pub use guard::{Crash, guarded, guarded_and_timed};
 pub use run::{
     Report, Visit, judge, judge_and_keep_files, judge_ensemble_seed, judge_scenario, judge_seed,
     watched, world,

@@ -166,7 +166,7 @@ impl Oracle {
         let is_sync = matches!(decode(&waiting.frame), Some(Request::Sync { .. }));
         if is_sync && zxid < waiting.known && epoch(zxid) == epoch(waiting.known) {
             return Err(format!(
-                "a sync is answered at {zxid:#x}, but {:#x} was committed before it came",
+                "S1: a sync is answered at {zxid:#x}, but {:#x} was committed before it came",
                 waiting.known
             ));
         }
@@ -485,6 +485,9 @@ impl Oracle {
             return Ok(());
         }
         let session = response.session.0;
+        if asked != 0 && request.password != request.session.password() {
+            return Err(format!("{id}: session {asked:#x} is continued with a wrong password"));
+        }
         if response.read_only == Some(true) {
             return self.welcome_read_only(id, &request, session);
         }
@@ -642,7 +645,7 @@ impl Oracle {
             return Ok(());
         }
         if err == 0 {
-            Self::check_sync(&waiting, zxid).map_err(|e| format!("{}: {e}", story()))?;
+            Self::check_sync(&waiting, zxid).map_err(|e| format!("{e} ({})", story()))?;
         }
         if err != 0 && self.may_refuse(id, &waiting.frame, err) {
             return Ok(());

@@ -280,6 +280,7 @@ impl Judge for Together {
     }
 
     fn turned(&mut self, at: At, server: &Server) -> Verdict {
+        self.protocol.turned(at.sid, role_of(server))?;
         let read_only = role_of(server) == Role::ReadOnly;
         self.oracle(at.sid).serves_read_only(at.sid, read_only)?;
         if !serves(server) && !read_only {

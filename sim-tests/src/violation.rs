@@ -39,7 +39,7 @@ pub struct Violation {
 }
 
 /// What is said of promises without a name, in words that stand in no other sentence.
-const SAID: [(&str, &str); 14] = [
+const SAID: [(&str, &str); 17] = [
     ("the model says", "answer"),
     ("comes before the event", "watch"),
     ("heard event", "watch"),
@@ -49,6 +49,9 @@ const SAID: [(&str, &str); 14] = [
     ("nothing was asked", "order"),
     ("after the restart", "recovery"),
     ("digest", "digest"),
+    ("the log says", "answer"),
+    ("may not be reaped", "reaping"),
+    (" go with ", "session"),
     ("in the log", "log"),
     ("never logged", "log"),
     ("not logged", "log"),

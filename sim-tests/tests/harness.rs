@@ -13,17 +13,14 @@ fn seeds_until_found(mistake: Mistake) -> Option<u64> {
 
 #[test]
 fn every_known_mistake_is_found_within_200_seeds() {
-    let mut mistakes = vec![
+    for mistake in [
         Mistake::NoFsyncWait,
         Mistake::NoDirectoryFsync,
         Mistake::ReplyBeforeEvent,
         Mistake::RepliesOutOfOrder,
-    ];
-    // This one sits in the core.
-    if cfg!(feature = "planted-bugs") {
-        mistakes.push(Mistake::NoTornTailCheck);
-    }
-    for mistake in mistakes {
+        Mistake::SnapshotNotSynced,
+        Mistake::LostWakeUp,
+    ] {
         let found = seeds_until_found(mistake);
         println!("{mistake:?}: {found:?} seeds passed before it was found");
         assert!(found.is_some(), "{mistake:?} was not found");

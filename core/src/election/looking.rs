@@ -3,6 +3,7 @@
 use super::Vote;
 use crate::ensemble::Ensemble;
 use crate::ids::{Sid, Zxid};
+use crate::planted::{Plant, planted};
 use crate::time::Instant;
 use crate::wire::{Notification, PeerState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,9 @@ impl Heard {
     /// election (ZOOKEEPER-1805, 1818), and servers of old speak of no epoch.
     fn agrees_with(&self, other: &Self) -> bool {
         if self.state == PeerState::Looking || other.state == PeerState::Looking {
+            return self.vote == other.vote && self.round == other.round;
+        }
+        if planted(Plant::MembersMustRememberAlike) {
             return self.vote == other.vote && self.round == other.round;
         }
         let same_age = (self.version == 0) == (other.version == 0);
@@ -149,10 +153,16 @@ impl Looking {
     /// A vote of somebody who is looking too. True when ours changed.
     fn on_vote(&mut self, from: Sid, n: &Notification, ensemble: &Ensemble) -> bool {
         // An empty, untrusted database must not decide (§12.9).
-        if n.zxid == Zxid(-1) || self.initial.zxid == Zxid(-1) || n.round < self.round {
+        if n.zxid == Zxid(-1)
+            || self.initial.zxid == Zxid(-1)
+            || n.round < self.round && !planted(Plant::OldRoundCounts)
+        {
             return false;
         }
-        let heard = Heard::of(n);
+        let mut heard = Heard::of(n);
+        if planted(Plant::OldRoundCounts) {
+            heard.round = heard.round.max(self.round);
+        }
         let mut changed = false;
         if n.round > self.round {
             self.round = n.round;
@@ -173,8 +183,12 @@ impl Looking {
         let heard = Heard::of(n);
         if n.round == self.round {
             self.votes.insert(from, heard);
-            if self.is_led(&self.votes, &heard, ensemble) {
+            let among = if planted(Plant::OwnRoundIgnored) { &self.settled } else { &self.votes };
+            if self.is_led(among, &heard, ensemble) {
                 return Some(Elected { vote: heard.vote, round: self.round });
+            }
+            if planted(Plant::OwnRoundIgnored) {
+                return None;
             }
         }
         self.settled.insert(from, heard);
@@ -190,9 +204,14 @@ impl Looking {
         let leads = match leader == self.me {
             // Rounds begin anew with every start, so a leader that comes back may find its old followers in the same
             // round. It leads if what they elected is what it offers now, and not what it was.
+            true if planted(Plant::OldWordElectsMe) => true,
             true => heard.round == self.round && heard.vote == self.proposal,
             false => votes.get(&leader).is_some_and(|vote| vote.state == PeerState::Leading),
         };
+        if planted(Plant::OneWordToFollow) && leads && leader != self.me {
+            return true;
+        }
+        let leads = leads || planted(Plant::DeadLeaderJoined) && leader != self.me;
         leads && ensemble.has_quorum(agrees)
     }
 

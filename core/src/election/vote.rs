@@ -2,6 +2,7 @@
 
 use crate::ensemble::Ensemble;
 use crate::ids::{Sid, Zxid};
+use crate::planted::{Plant, planted};
 
 /// A preference: who shall lead, and the history that speaks for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +22,9 @@ impl Vote {
     /// Is this candidate to be preferred (§4.3)? The newer history wins; the sid only decides between equal ones.
     pub(crate) fn beats(&self, other: &Self, ensemble: &Ensemble) -> bool {
         let key = |vote: &Self| (vote.epoch, vote.zxid, vote.leader);
+        if planted(Plant::TieBreakAcrossEpochs) && self.zxid == other.zxid {
+            return self.leader > other.leader || self.epoch > other.epoch;
+        }
         ensemble.weight(self.leader) != 0 && key(self) > key(other)
     }
 }

@@ -9,6 +9,7 @@
 use crate::config::Compression;
 use crate::effect::{Dir, FilePlace};
 use crate::ids::Zxid;
+use crate::planted::{Plant, planted};
 
 /// Name of the snapshot labelled `zxid`.
 pub(crate) fn snapshot_name(zxid: Zxid, compression: Compression) -> String {
@@ -81,7 +82,10 @@ pub(crate) fn purgeable(files: &[FilePlace], retain: usize, good: Zxid) -> Vec<u
     };
     // Whether the others are whole is not known from their names.
     let keep_from = good.min(*oldest_kept);
-    let logs_from = first_needed_log(files, Zxid(keep_from.0.saturating_add(1)));
+    let mut logs_from = first_needed_log(files, Zxid(keep_from.0.saturating_add(1)));
+    if planted(Plant::PurgeTakesTooMuch) {
+        logs_from = newest.first().map_or(logs_from, |(_, label)| *label);
+    }
     let snapshots = numbered(files, snapshot_zxid).filter(|(_, zxid)| *zxid < keep_from);
     let logs = numbered(files, log_zxid).filter(|(_, zxid)| *zxid < logs_from);
     let mut all: Vec<_> = snapshots.chain(logs).map(|(at, _)| at).collect();

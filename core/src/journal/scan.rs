@@ -25,6 +25,7 @@
 use super::record::{END_MARK, FILE_HEADER_LEN, MAGIC, PREFIX_LEN, RECORD_OVERHEAD};
 use super::tail::{Suspect, Tail};
 use crate::ids::Zxid;
+use crate::planted::{Plant, planted};
 use crate::wire::{AclMemo, Malformed, Reader, Txn, TxnHeader, decode_txn_with};
 use std::fmt;
 
@@ -300,5 +301,6 @@ pub(super) fn whole_payload(bytes: &[u8], len: usize) -> Option<&[u8]> {
     r.int().ok()?;
     let payload = r.take(len).ok()?;
     let marked = r.take(1).ok()? == [END_MARK];
-    (marked && i64::from(simd_adler32::adler32(&payload)) == crc).then_some(payload)
+    let right = i64::from(simd_adler32::adler32(&payload)) == crc;
+    (marked && (right || planted(Plant::ChecksumNotCompared))).then_some(payload)
 }

@@ -8,6 +8,7 @@ use super::read::Reading;
 use super::roles::Role;
 use crate::effect::{DropReason, Milestone};
 use crate::ids::{ChanId, ConnId, SessionId, Xid, Zxid};
+use crate::planted::{Plant, planted};
 use crate::session::Home;
 use crate::time::Instant;
 use crate::tree::{Identity, Outcome, identities_grant};
@@ -82,7 +83,10 @@ impl Server {
     /// Gives a write its zxid and puts it in the log. A write that is not allowed becomes an error txn, which takes a
     /// zxid like any other. On `Err` nothing has changed.
     pub(super) fn propose(&mut self, wish: &Wish<'_>) -> Result<Zxid, Refused> {
-        let Some(zxid) = self.zxid_next() else { return Err(Refused::Awaited) };
+        let Some(mut zxid) = self.zxid_next() else { return Err(Refused::Awaited) };
+        if planted(Plant::BadRequestOldZxid) && matches!(wish.work, Work::BadMulti) {
+            zxid = self.zxid_proposed;
+        }
         // Without its snapshot no log may even have a name.
         if !self.snapshot_first {
             self.roll_if_due(zxid);
@@ -182,6 +186,7 @@ impl Server {
         };
         matches!(wish.work, Work::Request(_) | Work::BadMulti)
             && !self.tracker.is_at(wish.session, from)
+            && !planted(Plant::MovedSessionServed)
     }
 
     /// Commits what is durable here, in zxid order: alone, that is a quorum.
@@ -196,7 +201,8 @@ impl Server {
         let durable = self.journal.durable();
         let committed = self.committed;
         while let Some(proposal) = self.proposals.pop_front_if(|next| {
-            next.header.zxid <= committed && self.journal.is_durable(next.end, durable)
+            let here = self.journal.is_durable(next.end, durable);
+            next.header.zxid <= committed && (here || planted(Plant::AppliedBeforeDurable))
         }) {
             self.apply(proposal);
             if self.halted.is_some() {
@@ -213,7 +219,9 @@ impl Server {
         let outcome = tree.apply(&header, &txn, &mut |change| {
             watches.trigger(&change, &mut |conn, kind, path, acl| {
                 let Some(to) = clients.conns.get_mut(&conn) else { return };
-                if identities_grant(&config.auth, acl, &to.ids, Perms::READ) {
+                if identities_grant(&config.auth, acl, &to.ids, Perms::READ)
+                    || planted(Plant::EventWithoutAcl)
+                {
                     to.events_unsent += 32 + path.len() as u64;
                     figures.events[kind.number() as usize - 1] += 1;
                     clients.write(conn, |_, out| write_event(out, zxid, kind, path));
@@ -248,6 +256,8 @@ impl Server {
         self.outstanding.forget(zxid);
         self.digests.note(zxid, self.tree.digest());
         match &txn {
+            Txn::CreateSession { .. }
+                if planted(Plant::SyncedSessionsForgotten) && !self.served => {}
             Txn::CreateSession { timeout_ms } => {
                 self.sessions_applied.insert(header.session, *timeout_ms);
                 let (session, timeout_ms) = (header.session, *timeout_ms);
@@ -343,7 +353,11 @@ impl Server {
             }
             _ => txn,
         };
-        if place > 0 {
+        if place > 0 && planted(Plant::ReplyOvertakes) {
+            conn.queue.remove(place);
+            self.clients.outstanding -= 1;
+            self.clients.write(id, |_, out| encode_reply(header.cxid, zxid, txn, outcome, out));
+        } else if place > 0 {
             let mut reply = Vec::new();
             encode_reply(header.cxid, zxid, txn, outcome, &mut reply);
             if let Some(Waiting::Write { done, .. }) = conn.queue.get_mut(place) {
@@ -522,6 +536,10 @@ impl Server {
         };
         match changed {
             None => self.tell_missed(id, EventType::Deleted, path),
+            Some(_) if planted(Plant::MissedChangeUntold) => self.watches.add(id, path, kind),
+            Some(zxid) if planted(Plant::SeenChangeToldAgain) && zxid == since => {
+                self.tell_missed(id, event, path);
+            }
             Some(zxid) if zxid > since => self.tell_missed(id, event, path),
             Some(_) => self.watches.add(id, path, kind),
         }

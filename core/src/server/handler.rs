@@ -12,6 +12,7 @@ use super::roles::Role;
 use crate::effect::{Effect, FileId, Milestone};
 use crate::ids::{ChanId, Epoch, Sid, Zxid};
 use crate::journal::{Record, Scanner, logs_to_replay, snapshot_between};
+use crate::planted::{Plant, planted};
 use crate::snapshot::SnapshotWriter;
 use crate::time::Instant;
 use crate::tree::{OPEN, WalkId};
@@ -108,6 +109,7 @@ impl LearnerHandler {
     pub(super) fn patience_us(&self, init_us: u64, sync_us: u64) -> u64 {
         match self.stage {
             HandlerStage::Serving => sync_us,
+            _ if planted(Plant::LargeTreeGivenUp) => sync_us,
             _ => init_us + self.tree_bytes / DISK_BYTES_PER_US,
         }
     }
@@ -242,6 +244,7 @@ impl Server {
     fn settled(&self) -> Zxid {
         match &self.role {
             Role::Leading(_) => self.committed,
+            _ if planted(Plant::ObserversToldEarly) => self.zxid_proposed,
             _ => self.zxid_applied,
         }
     }
@@ -396,7 +399,21 @@ impl Server {
 
     /// A learner has our history: it may serve.
     pub(super) fn send_up_to_date(&mut self, chan: ChanId) {
+        let (last, committed) = (self.history.last(), self.committed);
         let Some(handler) = self.handler_mut(chan) else { return };
+        if planted(Plant::LiveStreamSkips) || planted(Plant::ProposalsOnlyToServing) {
+            handler.cursor = handler.cursor.max(last);
+        }
+        if planted(Plant::LiveStreamSkips) {
+            handler.told = handler.cursor;
+        }
+        if planted(Plant::ObserverMissesAdmission) && handler.observer {
+            handler.cursor = handler.cursor.max(committed);
+            handler.told = handler.cursor;
+        }
+        if planted(Plant::CommitsUntold) {
+            handler.told = handler.told.max(committed);
+        }
         handler.stage = HandlerStage::Serving;
         handler.level_at = handler.cursor;
         let sid = handler.sid;
@@ -408,6 +425,13 @@ impl Server {
 
     /// A client of a learner wants to be level with this moment, which is when `upto` is committed.
     pub(super) fn queue_sync(&mut self, chan: ChanId, upto: Zxid) {
+        let waits =
+            |(at, other): (&ChanId, &LearnerHandler)| *at != chan && !other.syncs.is_empty();
+        if planted(Plant::SyncDropped)
+            && self.learners().is_some_and(|l| l.by_chan.iter().any(waits))
+        {
+            return;
+        }
         if let Some(handler) = self.handler_mut(chan) {
             handler.syncs.push_back(upto);
         }
@@ -500,12 +524,15 @@ impl Server {
         }
         let mut at = cursor;
         for (zxid, payload) in self.history.after(cursor) {
-            if zxid > horizon || sent > TURN_MAX {
+            let settled = zxid <= horizon;
+            if !settled && !planted(Plant::UncommittedBeforeNewLeader) || sent > TURN_MAX {
                 break;
             }
             sent += payload.len();
             encode_packet(PacketKind::Proposal, zxid, Some(payload), &mut out);
-            encode_packet(PacketKind::Commit, zxid, None, &mut out);
+            if settled {
+                encode_packet(PacketKind::Commit, zxid, None, &mut out);
+            }
             at = zxid;
         }
         let level = self.history.after(at).next().is_none_or(|(zxid, _)| zxid > horizon);
@@ -516,6 +543,9 @@ impl Server {
         }
         let Some(handler) = self.handler_mut(chan) else { return };
         (handler.cursor, handler.told) = (at, at);
+        if planted(Plant::UncommittedBeforeNewLeader) {
+            handler.told = at.min(horizon);
+        }
         if level {
             handler.stage = HandlerStage::AwaitNewLeaderAck;
         } else {
@@ -565,6 +595,10 @@ impl Server {
                 self.effects.push(Effect::Read { file, at, len: CHUNK });
             }
             // The log ends before what is in memory begins: it has been purged, or is damaged.
+            None if planted(Plant::GapBetweenLogAndMemory) => {
+                let (horizon, base) = (self.horizon(), self.history.base());
+                self.send_from(chan, PacketKind::Diff, horizon, base);
+            }
             None => self.log_is_no_use(chan),
         }
     }
@@ -699,6 +733,9 @@ impl Server {
         let Some(handler) = self.handler_mut(chan).filter(|handler| handler.is_being_fed()) else {
             return;
         };
+        if planted(Plant::LargeTreeGivenUp) {
+            return;
+        }
         handler.heard_at = now;
         if let Some(leader) = self.leader_mut() {
             leader.progress_at = now;

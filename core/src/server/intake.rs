@@ -10,6 +10,7 @@ use super::peers::Done;
 use super::read_only::needs_quorum;
 use crate::effect::{DropReason, Effect, Milestone, Refusal};
 use crate::ids::{ChanId, ConnId, SessionId, Xid, Zxid};
+use crate::planted::{Plant, planted};
 use crate::session::Home;
 use crate::time::Instant;
 use crate::tree::Identity;
@@ -86,7 +87,10 @@ impl Server {
             while let Some(conn) = self.clients.conns.get_mut(&id) {
                 conn.blocked = false;
                 let Some((since, frame)) = conn.inbox.pop_front() else {
-                    if conn.paused && conn.state != ConnState::Closing {
+                    if conn.paused
+                        && conn.state != ConnState::Closing
+                        && !planted(Plant::NeverResumed)
+                    {
                         conn.paused = false;
                         self.effects.push(Effect::Resume { conn: id });
                     }
@@ -129,11 +133,11 @@ impl Server {
             return Taken::Yes;
         }
         let read_only = self.is_read_only();
-        if read_only && request.read_only != Some(true) {
+        if read_only && request.read_only != Some(true) && !planted(Plant::ReadOnlyTakesWriters) {
             self.drop_conn(id, DropReason::ReadOnly);
             return Taken::Yes;
         }
-        if self.is_behind(request.last_zxid_seen) {
+        if self.is_behind(request.last_zxid_seen) && !planted(Plant::ClientAheadServed) {
             let (session, why) = (request.session, Refusal::ClientAhead);
             self.report(Milestone::SessionRefused { session, why });
             self.drop_conn(id, DropReason::NotServing);
@@ -222,7 +226,8 @@ impl Server {
     fn resume_session(&mut self, id: ConnId, request: &ConnectRequest<'_>, timeout_ms: i32) {
         let session = request.session;
         // The password comes first: who knows only an id must not be able to cut its owner off.
-        let refusal = if request.password != session.password() {
+        let right = request.password == session.password() || planted(Plant::AnyPassword);
+        let refusal = if !right {
             Some(Refusal::WrongPassword)
         } else if self.learner().is_some() && !self.tracker.is_local(session) {
             return self.ask_leader(id, request, timeout_ms);
@@ -385,7 +390,10 @@ impl Server {
             self.figures.throttled_ops += 1;
             return self.refuse(id, header.xid, ErrorCode::ThrottledOp);
         }
-        if self.tracker.get(session).is_none_or(|tracked| tracked.closing) {
+        let closing = |tracked: &crate::session::Session| {
+            tracked.closing && !planted(Plant::ClosedSessionServed)
+        };
+        if self.tracker.get(session).is_none_or(closing) {
             return self.refuse(id, header.xid, ErrorCode::SessionExpired);
         }
         if read_only && needs_quorum(op) {
@@ -398,8 +406,9 @@ impl Server {
         if is_write(op) {
             return self.on_write(id, since, header.xid, op, &mut r);
         }
-        let idle = self.clients.conns.get(&id).is_some_and(|conn| conn.queue.is_empty());
-        let learns = self.learner().is_some();
+        let idle = self.clients.conns.get(&id).is_some_and(|conn| conn.queue.is_empty())
+            || planted(Plant::ReadOvertakesWrite);
+        let learns = self.learner().is_some() && !planted(Plant::SyncAnsweredHere);
         let sync_waits = op == OpCode::Sync && (learns || self.zxid_proposed > self.zxid_applied);
         if idle && !sync_waits {
             self.execute_read(id, since, frame, usize::MAX);
@@ -431,7 +440,7 @@ impl Server {
         let Some(session) = self.clients.conns.get(&id).map(|conn| conn.session) else {
             return Taken::Yes;
         };
-        let local = self.tracker.is_local(session);
+        let local = self.tracker.is_local(session) && !planted(Plant::LocalOwnsEphemeral);
         if local && op == OpCode::CloseSession {
             self.close_local_session(session);
             let then_close = Some(DropReason::SessionEnded);

@@ -9,6 +9,7 @@ use crate::ids::Zxid;
 use crate::journal::{
     FILE_HEADER_LEN, PREFIX_LEN, encode_file_header, encode_payload, encode_record, log_name,
 };
+use crate::planted::{Plant, planted};
 use crate::wire::{Txn, TxnHeader};
 use std::collections::VecDeque;
 
@@ -203,7 +204,13 @@ impl Journal {
             let start = self.buf.len();
             encode_file_header(&mut self.buf);
             let bytes = Span { start, len: FILE_HEADER_LEN };
-            self.ops.push(Effect::Append { file, at: 0, bytes });
+            if !planted(Plant::LogWithoutHeader) {
+                self.ops.push(Effect::Append { file, at: 0, bytes });
+            }
+            if planted(Plant::UnbornLogRefused) {
+                self.spare = Spare::Ready { file, reserved: upto };
+                return;
+            }
             // Says nothing new of the log: the header is durable before the rename, which comes later on the device.
             self.ops.push(Effect::Fsync { file, branch: self.branch, upto: self.durable });
             self.spare = Spare::Ready { file, reserved: upto };
@@ -262,7 +269,9 @@ impl Journal {
         self.fsync();
         let to = name(Self::place_of(zxid));
         self.ops.push(Effect::Rename { from, to });
-        self.ops.push(Effect::FsyncDir);
+        if !planted(Plant::LogNameNotSynced) {
+            self.ops.push(Effect::FsyncDir);
+        }
         let at = FILE_HEADER_LEN as u64;
         self.current = Some(Segment { file: to, at, reserved, asked: reserved });
         self.spare = Spare::Missing;

@@ -7,6 +7,7 @@ use super::local::Ended;
 use super::peers::{Done, PeerFault};
 use super::roles::{Epochs, Role};
 use crate::ids::{ChanId, Epoch, SessionId, Sid, Zxid};
+use crate::planted::{Plant, planted};
 use crate::session::Home;
 use crate::time::Instant;
 use crate::wire::{
@@ -59,7 +60,10 @@ impl Leader {
     pub(super) fn new(epochs: Epochs, last: Zxid, now: Instant) -> Self {
         Self {
             stage: Stage::Discovery,
-            epoch: Epoch(epochs.accepted.0 + 1),
+            epoch: match planted(Plant::EpochOfLastZxid) {
+                true => Epoch(last.epoch().0 + 1),
+                false => Epoch(epochs.accepted.0 + 1),
+            },
             summary: (epochs.current, last),
             announced: BTreeSet::new(),
             promised: BTreeSet::new(),
@@ -104,6 +108,11 @@ impl Server {
         let me = self.config.sid;
         if let Some(leader) = self.leader_mut() {
             leader.announced.insert(me);
+            if planted(Plant::EpochIsHistory) {
+                let zxid = Zxid::of_epoch(leader.epoch);
+                (self.zxid_applied, self.zxid_proposed) = (zxid, zxid);
+                self.proposals.clear();
+            }
         }
         self.arm_peers();
         self.work_off_held();
@@ -125,7 +134,12 @@ impl Server {
         while let Some(leader) = self.leader() {
             let passed = match leader.stage {
                 Stage::Discovery => self.quorum_of(&leader.announced),
+                Stage::EpochAcks if planted(Plant::SecondBarrierAsksFirst) => {
+                    self.quorum_of(&leader.announced)
+                }
                 Stage::EpochAcks => self.quorum_of(&leader.promised),
+                Stage::SavingAccepted if planted(Plant::OfferNotSaved) => true,
+                Stage::SavingCurrent if planted(Plant::ReignNotSaved) => true,
                 Stage::SavingAccepted | Stage::SavingCurrent => self.epochs.are_durable(),
                 Stage::NewLeaderAcks => self.quorum_of(&leader.ready),
                 Stage::Serving => return,
@@ -156,6 +170,11 @@ impl Server {
                     leader.stage = Stage::NewLeaderAcks;
                     // Everything this server holds was durable before it voted.
                     leader.ready.insert(me);
+                    if planted(Plant::SnapshotOfUncommitted) {
+                        self.committed = self.zxid_proposed;
+                        self.apply_committed();
+                        self.start_snapshot_job();
+                    }
                     self.sync_all();
                 }
                 Stage::NewLeaderAcks => self.establish(),
@@ -280,12 +299,13 @@ impl Server {
         let info = self.introduce(chan, packet)?;
         let accepted = offered_epoch(packet.zxid, self.epochs.accepted, LEAP)?;
         let Some(peers) = &self.peers else { return Ok(Done::Yes) };
-        let voter = peers.ensemble.is_voter(info.sid) && !observer;
+        let voter =
+            peers.ensemble.is_voter(info.sid) && !observer || planted(Plant::ObserversCount);
         let now = self.now.mono;
         let Some(leader) = self.leader_mut() else { return Ok(Done::NotYet) };
         leader.learners.by_chan.insert(chan, LearnerHandler::new(info.sid, observer, voter, now));
         if leader.stage > Stage::Discovery {
-            if accepted > leader.epoch && voter {
+            if accepted > leader.epoch && voter && !planted(Plant::PromiseAheadTurnedAway) {
                 // It has promised a later epoch to a leader that failed, and could never join this one.
                 let why = format!("server {} has promised epoch {}", info.sid, accepted.0);
                 self.rest(&why);
@@ -296,7 +316,7 @@ impl Server {
             }
             return Ok(Done::Yes);
         }
-        if accepted >= leader.epoch {
+        if accepted >= leader.epoch && !planted(Plant::EpochOfLastZxid) {
             leader.epoch = Epoch(accepted.0 + 1);
         }
         if voter {
@@ -346,7 +366,8 @@ impl Server {
         {
             // `(e,0)` names no txn: it is no more than what was there before epoch e.
             let more = last > our_last && last.counter() != 0;
-            if current > our_epoch || current == our_epoch && more {
+            let newer = current > our_epoch || current == our_epoch && more;
+            if newer && !planted(Plant::NewerHistoryIgnored) {
                 // Whoever has more should lead. Going on without it would end in the same place, only later.
                 let why = format!(
                     "the history of server {sid} (epoch {}, zxid {last}) is newer than ours (epoch {}, zxid {our_last})",
@@ -457,7 +478,7 @@ impl Server {
         self.tree.end_walk(super::handler::walk_of(chan));
         let Some(leader) = self.leader_mut() else { return };
         let again = leader.learners.by_chan.values().any(|other| other.sid == handler.sid);
-        if !again {
+        if !again && !planted(Plant::AcksOfFormerLink) {
             leader.acks.forget(handler.sid);
             // Before it is established, only those count that are still there to be led.
             if !leader.is_established() {
@@ -470,7 +491,10 @@ impl Server {
     pub(super) fn drive_leader(&mut self) {
         self.pass_barriers();
         let me = self.config.sid;
-        let durable = self.journal.zxid_durable();
+        let mut durable = self.journal.zxid_durable();
+        if planted(Plant::LeaderCountsItselfEarly) {
+            durable = Some(self.zxid_proposed);
+        }
         let Some(leader) = self.leader_mut() else { return };
         if leader.is_established() {
             if let Some(zxid) = durable {
@@ -483,7 +507,13 @@ impl Server {
             if let Some(zxid) = quorum.filter(|zxid| zxid.epoch() == epoch) {
                 self.committed = self.committed.max(zxid);
             }
-            self.apply_committed();
+            let walks =
+                |h: &LearnerHandler| h.is_being_fed() || h.stage == HandlerStage::AwaitNewLeaderAck;
+            if !planted(Plant::TreeStopsWrites)
+                || !self.leader().is_some_and(|l| l.learners.by_chan.values().any(walks))
+            {
+                self.apply_committed();
+            }
             self.let_level_ones_serve();
             if self.counter_used_up && self.proposals.is_empty() {
                 return self.rest("the counter of this epoch is used up: the next epoch follows");
@@ -543,7 +573,7 @@ impl Server {
         let Some(leader) = self.leader_mut() else { return };
         let full_for = full_since.map(|since| now.since(since.max(leader.established_at)));
         if !leader.is_established() {
-            if now.since(leader.progress_at) > init_us {
+            if now.since(leader.progress_at) > init_us && !planted(Plant::LeaderWaitsForEver) {
                 self.rest("no quorum of servers came to be led within initLimit");
             }
             return;
@@ -555,7 +585,7 @@ impl Server {
         let mut present: BTreeSet<Sid> = leader.learners.by_chan.values().map(|h| h.sid).collect();
         present.insert(me);
         let alone = present.len() == 1;
-        if !self.quorum_of(&present) {
+        if !self.quorum_of(&present) && !planted(Plant::NoStepDown) {
             self.rest("too few servers are left to lead");
         } else if full_for.is_some_and(|us| us > sync_us) && !alone {
             self.rest("the disk is full: another server may have room");

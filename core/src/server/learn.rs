@@ -11,6 +11,7 @@ use crate::effect::{Effect, FileId, FilePlace, Milestone, Timer};
 use crate::ids::{ChanId, ConnId, Epoch, SessionId, Sid, Xid, Zxid};
 use crate::input::Link;
 use crate::journal::{log_zxid, snapshot_zxid};
+use crate::planted::{Plant, planted};
 use crate::recovery::Image;
 use crate::snapshot::{Next, SnapshotReader};
 use crate::time::Instant;
@@ -298,7 +299,7 @@ impl Server {
             Some(LearnerStage::Receiving(_) | LearnerStage::SavingTree)
         );
         self.rest(why);
-        if half_a_tree {
+        if half_a_tree && !planted(Plant::HalfATreeStays) {
             // What is in memory is on no disk (ZOOKEEPER-3642): only the disk says what this server holds.
             self.abandon_snapshot();
             self.read_disk_again(None);
@@ -374,7 +375,8 @@ impl Server {
     /// A leader offers its epoch. The promise is on disk before it is made.
     fn on_leader_info(&mut self, epoch: Epoch) -> Result<(), PeerFault> {
         let (accepted, current) = (self.epochs.accepted, self.epochs.current);
-        if epoch < accepted {
+        let older_is_fine = planted(Plant::EpochOfLastZxid) || planted(Plant::OlderEpochAccepted);
+        if epoch < accepted && !older_is_fine {
             return Err(PeerFault(format!(
                 "the leader offers epoch {}, but {} was promised to another one",
                 epoch.0, accepted.0
@@ -383,7 +385,8 @@ impl Server {
         let Some(learner) = self.learner_mut() else { return Ok(()) };
         learner.epoch = epoch;
         // A promise is only made once; who makes it again is not counted.
-        let again = epoch == accepted;
+        let twice = planted(Plant::EpochOfLastZxid) || planted(Plant::PromiseCountsTwice);
+        let again = epoch == accepted && !twice;
         let current_told = (!again).then_some(current);
         learner.stage = LearnerStage::SavingAccepted { current: current_told };
         if !again {
@@ -452,7 +455,8 @@ impl Server {
         }
         let to = learner.tentative;
         learner.stage = LearnerStage::Syncing;
-        if last != to {
+        let any_end = planted(Plant::SnapshotOfUncommitted) || planted(Plant::CutKeepsFirst);
+        if last != to && !any_end {
             // The leader's point is none of ours: what is left is less than it believes.
             let why = format!("cut off above {to}, this server ends at {last}; it asks again");
             self.leave(&why);
@@ -536,6 +540,9 @@ impl Server {
         self.journal.close();
         if let Some(learner) = self.learner_mut() {
             learner.tentative = label;
+            if planted(Plant::TreeNotDurable) {
+                learner.stage = LearnerStage::Syncing;
+            }
         }
         self.start_snapshot_job();
     }
@@ -561,6 +568,9 @@ impl Server {
         };
         let older: Vec<FileId> = self.files.iter().enumerate().filter_map(older).collect();
         for file in older {
+            if planted(Plant::OldLogBehindTree) {
+                return;
+            }
             self.gone.insert(file);
             self.effects.push(Effect::Discard { file });
         }
@@ -605,6 +615,9 @@ impl Server {
         let end = self.journal.appended();
         self.proposals.push_back(Proposal { header, txn, digest, end, origin: None });
         self.zxid_proposed = zxid;
+        if planted(Plant::ProposalIsCommit) && serving {
+            self.committed = zxid;
+        }
         if committed {
             self.on_commit(zxid)?;
         }
@@ -615,6 +628,11 @@ impl Server {
     fn log_payload(&mut self, zxid: Zxid, payload: &[u8]) -> Result<bool, PeerFault> {
         if self.snapshot_first {
             return Ok(false);
+        }
+        let syncs = self.learner().is_some_and(|learner| !learner.is_serving());
+        if planted(Plant::BehindCutInMemory) && syncs && !self.journal.has_file() {
+            self.history.push(zxid, payload, zxid);
+            return Ok(true);
         }
         self.roll_if_due(zxid);
         match self.journal.append_payload(zxid, payload) {
@@ -632,7 +650,10 @@ impl Server {
             Some(learner) if !learner.is_serving() => self.committed.max(learner.tentative),
             _ => self.zxid_applied,
         };
-        self.history.push(zxid, payload, settled);
+        let serves = self.learner().is_some_and(Learner::is_serving);
+        if serves || !planted(Plant::SyncNotKept) {
+            self.history.push(zxid, payload, settled);
+        }
         Ok(true)
     }
 
@@ -648,7 +669,7 @@ impl Server {
         let committed = self.committed;
         let Some(learner) = self.learner_mut() else { return Ok(()) };
         let before = if learner.is_serving() { committed } else { learner.tentative };
-        if zxid <= before && !learner.is_serving() {
+        if zxid <= before && (!learner.is_serving() || planted(Plant::ProposalIsCommit)) {
             return Ok(());
         }
         if zxid > proposed || !zxid.follows(before) {
@@ -689,14 +710,18 @@ impl Server {
         learner.stage = LearnerStage::Serving;
         learner.acked = learner.tentative;
         let (epoch, tentative) = (learner.epoch, learner.tentative);
-        self.committed = self.committed.max(tentative);
+        if !planted(Plant::ServesBehindItsAck) {
+            self.committed = self.committed.max(tentative);
+        }
         // Beyond this point no part of a later txn is in the tree.
         self.digest_from = match self.digest_from == Zxid(i64::MAX) {
             true => tentative,
             false => self.digest_from,
         };
         self.say(PacketKind::Ack, Zxid::of_epoch(epoch), None);
-        self.vote_for_epoch(epoch);
+        if !planted(Plant::VoteOfFormerEpoch) {
+            self.vote_for_epoch(epoch);
+        }
         self.apply_committed();
         self.begin_service();
         Ok(())
@@ -708,15 +733,22 @@ impl Server {
         if !learner.is_serving() {
             return;
         }
-        let touched: Vec<(SessionId, i32)> =
+        let mut touched: Vec<(SessionId, i32)> =
             std::mem::take(&mut learner.touched).into_iter().collect();
+        if planted(Plant::TouchesNotPassedOn) {
+            touched.clear();
+        }
         let mut data = Vec::new();
         encode_touches(&touched, &mut data);
         self.say(PacketKind::Ping, zxid, Some(&data));
     }
 
     fn on_sync_done(&mut self) {
-        let asker = self.learner_mut().and_then(|learner| learner.syncs.pop_front());
+        let asker =
+            self.learner_mut().and_then(|learner| match planted(Plant::SyncAnswersSwapped) {
+                true => learner.syncs.pop_back(),
+                false => learner.syncs.pop_front(),
+            });
         // Everything committed before it must be applied here first.
         self.apply_committed();
         match asker {
@@ -762,21 +794,30 @@ impl Server {
         }
         let quiet = self.journal.is_quiet();
         let epochs_durable = self.epochs.are_durable();
-        let (accepted, last) = (self.epochs.accepted, self.zxid_proposed);
+        let (accepted, mut last) = (self.epochs.accepted, self.zxid_proposed);
+        if planted(Plant::VotesForApplied) {
+            last = self.zxid_applied;
+        }
         let Some(learner) = self.learner_mut() else { return };
         match learner.stage {
-            LearnerStage::SavingAccepted { current } if epochs_durable => {
+            LearnerStage::SavingAccepted { current }
+                if epochs_durable || planted(Plant::PromiseNotSaved) =>
+            {
                 learner.stage = LearnerStage::AwaitPlan;
                 let mut data = Vec::new();
                 encode_ack_epoch(current, &mut data);
                 self.say(PacketKind::AckEpoch, last, Some(&data));
             }
-            LearnerStage::SettlingHistory if quiet => {
+            LearnerStage::SettlingHistory
+                if quiet
+                    || planted(Plant::AckBeforeHistory)
+                    || planted(Plant::AckNewLeaderAtOnce) =>
+            {
                 learner.stage = LearnerStage::SavingCurrent;
                 let epoch = learner.epoch;
                 self.put_epochs(accepted, epoch);
             }
-            LearnerStage::SavingCurrent if epochs_durable => {
+            LearnerStage::SavingCurrent if epochs_durable || planted(Plant::AckNewLeaderAtOnce) => {
                 learner.stage = LearnerStage::AwaitUpToDate;
                 let epoch = learner.epoch;
                 self.say(PacketKind::Ack, Zxid::of_epoch(epoch), None);
@@ -792,7 +833,11 @@ impl Server {
 
     /// An ACK for every txn that has become durable.
     fn acknowledge(&mut self) {
-        let Some(durable) = self.journal.zxid_durable() else { return };
+        let mut durable = self.journal.zxid_durable();
+        if planted(Plant::AckOnArrival) {
+            durable = Some(self.history.last());
+        }
+        let Some(durable) = durable else { return };
         let Some(learner) = self.learner() else { return };
         if learner.observer || durable <= learner.acked {
             return;
@@ -809,7 +854,10 @@ impl Server {
 
     /// How long the leader may be silent, ms: initLimit until this server serves, then syncLimit.
     fn silence_ms(&self, learner: &Learner) -> u64 {
-        let serving = learner.is_serving();
+        let mut serving = learner.is_serving();
+        if planted(Plant::ImpatientFollower) {
+            serving |= matches!(learner.stage, LearnerStage::AwaitUpToDate);
+        }
         let ticks = if serving { self.config.sync_limit } else { self.config.init_limit };
         u64::from(ticks) * u64::from(self.config.tick_ms)
     }
@@ -843,6 +891,7 @@ impl Server {
             }
             // Our own disk is what takes so long.
             LearnerStage::Truncating | LearnerStage::SavingTree => learner.heard_at = now,
+            _ if planted(Plant::LeaderNeverGivenUp) => {}
             _ if now.since(learner.heard_at) > limit_us => {
                 let who = if link == Link::ObserverMaster { "the observed" } else { "the leader," };
                 self.leave(&format!("{who} server {sid}, was silent for {limit_ms} ms"));

@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::effect::{Effect, FileId, FilePlace, Milestone, Span, Timer};
 use crate::ids::{ChanId, ConnId, Epoch, SessionId, Sid, Zxid};
 use crate::input::{Command, Input};
+use crate::planted::{Plant, planted};
 use crate::recovery::{Recovered, Recovery};
 use crate::session::SessionTracker;
 use crate::time::{Instant, Now};
@@ -401,6 +402,12 @@ impl Server {
 
     /// Time in which this server could hear its clients.
     fn listening(&self) -> Instant {
+        if planted(Plant::WallClockExpiry) {
+            return Instant((self.now.wall_ms as u64).saturating_mul(1000));
+        }
+        if planted(Plant::StallExpiresSessions) {
+            return self.now.mono;
+        }
         Instant(self.now.mono.0 - self.stalled_us)
     }
 
@@ -489,6 +496,9 @@ impl Server {
         let taken = conn.sent - before;
         conn.events_unsent = conn.events_unsent.saturating_sub(taken).min(conn.unsent());
         self.clients.unsent -= taken;
+        if planted(Plant::SlowReaderForgotten) {
+            return;
+        }
         self.pump(id);
     }
 
@@ -557,7 +567,9 @@ impl Server {
             "nothing is in flight, but the digests of tree and outstanding changes differ"
         );
         assert!(
-            self.epochs.accepted >= self.epochs.current,
+            self.epochs.accepted >= self.epochs.current
+                || planted(Plant::EpochOfLastZxid)
+                || planted(Plant::OlderEpochAccepted),
             "an epoch is current, but not accepted"
         );
     }

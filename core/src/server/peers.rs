@@ -6,6 +6,7 @@ use crate::effect::{Effect, Span};
 use crate::ensemble::Ensemble;
 use crate::ids::{ChanId, Sid, Zxid};
 use crate::input::Link;
+use crate::planted::{Plant, planted};
 use crate::time::Instant;
 use crate::wire::{
     Notification, Packet, PacketKind, decode_notification, decode_packet, encode_notification,
@@ -215,6 +216,9 @@ impl Server {
         let Some(link) = peers.links.remove(&chan) else { return };
         peers.elections.retain(|_, at| *at != chan);
         peers.held.remove(&chan);
+        if planted(Plant::CutPacketEndsElections) && !link.inbox.is_empty() {
+            self.rest_until = Instant(u64::MAX / 2);
+        }
         if link.link != Link::Election {
             self.on_quorum_link_down(chan);
         }

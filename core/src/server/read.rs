@@ -2,6 +2,7 @@
 
 use crate::config::Auth;
 use crate::ids::{SessionId, Xid, Zxid};
+use crate::planted::{Plant, planted};
 use crate::tree::{DataTree, Identity, Znode, identities_grant, mask_digests};
 use crate::watch::WatchKind;
 use crate::wire::{
@@ -64,7 +65,8 @@ impl Reading<'_> {
                 if let Some(node) = node {
                     self.may(node, Perms::READ)?;
                 }
-                *wanted = watch.then_some((path, WatchKind::Data));
+                let kept = *watch && (node.is_some() || !planted(Plant::ExistsWatchLost));
+                *wanted = kept.then_some((path, WatchKind::Data));
                 self.tree.stat(node.ok_or(ErrorCode::NoNode)?).encode(w);
             }
             Request::GetData { path, watch } => {
@@ -93,6 +95,7 @@ impl Reading<'_> {
                 self.may(node, Perms::READ_OR_ADMIN)?;
                 let acl = self.tree.acl(node);
                 match self.may(node, Perms::ADMIN) {
+                    _ if planted(Plant::HashesShown) => encode_acl_vector(acl, w),
                     Ok(()) => encode_acl_vector(acl, w),
                     Err(_) => encode_acl_vector(&mask_digests(acl), w),
                 }
@@ -151,7 +154,10 @@ impl Reading<'_> {
     fn one_of_many<'s>(&'s self, op: &ReadOp<'_>) -> Result<MultiResult<'s>, ErrorCode> {
         Ok(match op {
             ReadOp::GetData { path } => {
-                let node = self.readable(path.as_deref().ok_or(ErrorCode::MarshallingError)?)?;
+                let node = match planted(Plant::MultiReadWithoutAcl) {
+                    true => self.present(path.as_deref())?,
+                    false => self.readable(path.as_deref().ok_or(ErrorCode::MarshallingError)?)?,
+                };
                 MultiResult::Data(node.data(), self.tree.stat(node))
             }
             ReadOp::GetChildren { path } => {

@@ -8,7 +8,8 @@ use super::Server;
 use super::clients::Waiting;
 use super::roles::Role;
 use crate::effect::{DropReason, Milestone, Refusal};
-use crate::ids::{ConnId, SessionId, Xid};
+use crate::ids::{ConnId, SessionId, Xid, Zxid};
+use crate::planted::{Plant, planted};
 use crate::time::Instant;
 use crate::wire::{ConnectRequest, OpCode};
 
@@ -25,7 +26,8 @@ impl Server {
     pub(super) fn read_only_at(&self) -> Option<Instant> {
         // After a start nobody knows how much of the log was ever committed: that a quorum has to say once. The same goes
         // for what a leader that failed had sent.
-        let knows = self.joined && self.zxid_applied <= self.committed;
+        let knows = self.joined && self.zxid_applied <= self.committed
+            || planted(Plant::ReadOnlyShowsUncommitted);
         let may = self.config.read_only_mode && !self.served && knows && !self.draining;
         let wait_ms = LONELY_MS.max(u64::from(self.config.tick_ms));
         may.then(|| self.looking_since.plus_ms(wait_ms))
@@ -39,6 +41,9 @@ impl Server {
         if self.read_only_at().is_some_and(|at| at <= self.now.mono) {
             assert!(self.tracker.len() == 0, "sessions were left over from the role before");
             self.served = true;
+            if planted(Plant::ReadOnlySpoilsHistory) {
+                self.history = crate::zab::History::starting_after(Zxid(self.zxid_applied.0 / 2));
+            }
             self.report(Milestone::ServingReadOnly { zxid: self.zxid_applied });
         }
     }

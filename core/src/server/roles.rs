@@ -8,6 +8,7 @@ use crate::effect::{DropReason, Effect, Milestone, Timer};
 use crate::election::{Elected, Looking, Outcome, Vote};
 use crate::ids::{ConnId, Epoch, Sid};
 use crate::input::Link;
+use crate::planted::{Plant, planted};
 use crate::wire::{Notification, PeerState};
 
 /// What a server does in its ensemble.
@@ -137,7 +138,8 @@ impl Server {
 
     /// A vote is a promise about what is on disk (§14, E9).
     fn look_when_durable(&mut self) {
-        if self.is_reading_disk() || !self.journal.is_quiet() || !self.epochs.are_durable() {
+        let quiet = self.journal.is_quiet() || planted(Plant::VoteBeforeFsync);
+        if self.is_reading_disk() || !quiet || !self.epochs.are_durable() {
             return;
         }
         let Some(peers) = &self.peers else { return };
@@ -154,7 +156,10 @@ impl Server {
         let initial = match voter {
             true => Vote {
                 leader: peers.me,
-                zxid: self.zxid_proposed,
+                zxid: match planted(Plant::VotesForApplied) {
+                    true => self.zxid_applied,
+                    false => self.zxid_proposed,
+                },
                 epoch: i64::from(self.epochs.current.0),
             },
             false => Vote::NOBODY,
@@ -178,6 +183,9 @@ impl Server {
                 false => {
                     let link = Link::Election;
                     self.effects.push(Effect::Connect { sid, link });
+                    if planted(Plant::OneCallAtATime) {
+                        break;
+                    }
                 }
             }
         }
@@ -218,6 +226,10 @@ impl Server {
 
     /// A link for votes is up: whatever was said on an earlier one may be lost.
     pub(super) fn on_election_link(&mut self, sid: Sid) {
+        let late = self.now.mono.since(self.looking_since) > 100_000;
+        if planted(Plant::VoteSaidOnce) && late {
+            return;
+        }
         if let (Role::Looking(_), Some(vote)) = (&self.role, self.present_vote()) {
             self.notify(sid, &vote);
         }
@@ -233,6 +245,7 @@ impl Server {
                 let vote = Vote { leader: n.leader, zxid: n.zxid, epoch: n.epoch };
                 let told_less = n.round < looking.round() || vote != looking.proposal();
                 let behind = n.state == PeerState::Looking && told_less && !outcome.tell_all;
+                let behind = behind && !planted(Plant::VoteSaidOnce);
                 if behind && let Some(vote) = self.present_vote() {
                     self.notify(from, &vote);
                 }
@@ -270,7 +283,7 @@ impl Server {
 
     pub(super) fn on_election_timer(&mut self) {
         let Role::Looking(looking) = &mut self.role else { return };
-        if looking.is_resend_due(self.now.mono) {
+        if looking.is_resend_due(self.now.mono) && !planted(Plant::VoteSaidOnce) {
             self.tell_everybody();
         }
         self.arm_election();
@@ -312,9 +325,10 @@ impl Server {
     /// Puts both epochs on disk. They never go back.
     pub(super) fn put_epochs(&mut self, accepted: Epoch, current: Epoch) {
         let epochs = &mut self.epochs;
-        assert!(accepted >= epochs.accepted, "acceptedEpoch goes back");
-        assert!(current >= epochs.current, "currentEpoch goes back");
-        assert!(accepted >= current, "an epoch is current that was never accepted");
+        let may_go_back = planted(Plant::EpochOfLastZxid) || planted(Plant::OlderEpochAccepted);
+        assert!(accepted >= epochs.accepted || may_go_back, "acceptedEpoch goes back");
+        assert!(current >= epochs.current || may_go_back, "currentEpoch goes back");
+        assert!(accepted >= current || may_go_back, "an epoch is current that was never accepted");
         (epochs.accepted, epochs.current) = (accepted, current);
         epochs.generation += 1;
         let generation = epochs.generation;

@@ -9,6 +9,7 @@ use crate::effect::{Dir, DropReason, Effect, FileId, FilePlace, Milestone, Span,
 use crate::ids::{ConnId, SessionId, Xid, Zxid};
 use crate::input::Device;
 use crate::journal::{purgeable, snapshot_name};
+use crate::planted::{Plant, planted};
 use crate::recovery::{Recovered, Recovery};
 use crate::server::clients::ConnState;
 use crate::snapshot::SnapshotWriter;
@@ -177,6 +178,9 @@ impl Server {
             Device::Snapshot => "a snapshot",
         };
         self.report(Milestone::DeviceFailed { device });
+        if planted(Plant::BrokenDiskGoesOn) {
+            return;
+        }
         // After a failed fsync nobody knows what is on disk; trying again would lie to clients (storage §5.4).
         self.halt(format!(
             "writing {what} failed: {error}. Nothing that was acknowledged is lost; what was under way may or may \
@@ -188,20 +192,25 @@ impl Server {
     /// never returned. They count from now on, so they are synced before anybody is told of them, and before anything
     /// is written behind them.
     fn settle(&mut self, recovered: Box<Recovered>) {
-        for file in &recovered.discard {
+        let cuts = !planted(Plant::CutNotWritten) || !self.started;
+        for file in recovered.discard.iter().filter(|_| cuts) {
             self.gone.insert(*file);
             self.effects.push(Effect::Discard { file: *file });
         }
-        if let Some((file, at)) = recovered.cut {
+        if let Some((file, at)) = recovered.cut.filter(|_| cuts) {
             self.effects.push(Effect::Truncate { file, at });
         }
         if !recovered.logs.is_empty() {
             self.effects.push(Effect::FsyncDir);
         }
-        for file in &recovered.logs {
+        let unsettled = match planted(Plant::ReadIsDurable) {
+            true => &[],
+            false => &recovered.logs[..],
+        };
+        for file in unsettled {
             self.effects.push(Effect::Fsync { file: *file, branch: SETTLING, upto: 0 });
         }
-        self.unsettled = recovered.logs.len();
+        self.unsettled = unsettled.len();
         self.settling = Some(recovered);
         if self.unsettled == 0 {
             self.on_settled();
@@ -240,6 +249,10 @@ impl Server {
         // The history may be of a later epoch than the file says: it holds the beginning of that epoch then, and with it
         // everything a leader of it began with (ZOOKEEPER-1653).
         let epoch = self.zxid_applied.epoch();
+        if planted(Plant::YoungEpochRefused) && self.peers.is_some() && epoch > self.epochs.current
+        {
+            return self.halt(format!("the last zxid is of epoch {}", epoch.0));
+        }
         if self.peers.is_some() && epoch > self.epochs.current {
             self.put_epochs(self.epochs.accepted.max(epoch), epoch);
         }
@@ -279,7 +292,8 @@ impl Server {
             self.clean_up_dead_sessions();
             self.committed = self.zxid_applied;
             // Logs without any snapshot are refused at the next start: its like must not come to be (ZOOKEEPER-2325).
-            self.snapshot_first |= self.figures.last_snapshot.is_none();
+            self.snapshot_first |=
+                self.figures.last_snapshot.is_none() && !planted(Plant::NoSnapshotFirst);
             if self.snapshot_first {
                 self.start_snapshot_job();
             }
@@ -359,6 +373,7 @@ impl Server {
         expired.retain(|session| self.sessions_applied.contains_key(session));
         for session in expired {
             match self.propose_expiry(session) {
+                Ok(_) if planted(Plant::SessionExpiredTwice) => {}
                 Ok(_) => {
                     self.tracker.start_closing(session);
                     self.figures.expired += 1;
@@ -396,8 +411,11 @@ impl Server {
             let (stat, age_ms) = (node.persisted(), now_ms.saturating_sub(node.persisted().mtime));
             let due = match self.tree.owner(node) {
                 Owner::Container => {
-                    stat.cversion > 0 || (never_used_ms != 0 && age_ms > never_used_ms)
+                    stat.cversion > 0
+                        || planted(Plant::ContainerReapedUnused)
+                        || (never_used_ms != 0 && age_ms > never_used_ms)
                 }
+                Owner::Ttl { ms } if planted(Plant::TtlReapedEarly) => age_ms > ms / 2,
                 Owner::Ttl { ms } => age_ms > ms,
                 Owner::Nobody | Owner::Session(_) => false,
             };
@@ -496,7 +514,10 @@ impl Server {
             return;
         }
         self.snapshot_due = false;
-        let label = self.zxid_applied;
+        let label = match planted(Plant::SnapshotLabelAhead) {
+            true => self.zxid_proposed,
+            false => self.zxid_applied,
+        };
         self.tree.start_walk(TO_DISK);
         let (writer, started) = (None, self.now.mono);
         let (file, stage) = (None, Stage::Ready);
@@ -513,7 +534,10 @@ impl Server {
         let start = out.len();
         let most = start + self.config.storage.slice_bytes as usize;
         let mut writer = job.writer.take().unwrap_or_else(|| {
+            let lacks = usize::from(planted(Plant::SnapshotLacksSession));
+            let all = self.sessions_applied.len().saturating_sub(lacks);
             let sessions = self.sessions_applied.iter().map(|(id, timeout)| (*id, *timeout));
+            let sessions = sessions.take(all);
             let acls = self.tree.acl_table().map(|(id, list)| (i64::from(id.0), &**list));
             SnapshotWriter::begin(sessions, acls, out)
         });

@@ -3,6 +3,7 @@
 use super::data_tree::{DataTree, Owner};
 use super::{path, quota};
 use crate::ids::{SessionId, Zxid};
+use crate::planted::{Plant, planted};
 use crate::wire::{Acl, CreateKind, ErrorCode, EventType, Stat, StatPersisted, Txn, TxnHeader};
 use std::sync::Arc;
 
@@ -81,6 +82,7 @@ impl DataTree {
             return Outcome::error(ErrorCode::BadArguments);
         };
         let Some(parent) = self.find(parent_path) else {
+            assert!(!planted(Plant::MissingParentIsFatal), "the parent of {} is missing", new.path);
             return Outcome::error(ErrorCode::NoNode);
         };
         let present = self.node(parent).persisted().cversion;
@@ -88,8 +90,12 @@ impl DataTree {
         if let Some(id) = self.find_under(parent, new.path, name) {
             // Only a replay over a fuzzy snapshot comes here: the snapshot may have the znode already, and then
             // not the ACL it was created with, nor its parent's new version (ZOOKEEPER-3306, ZOOKEEPER-3249).
-            self.change_acl(id, new.acl);
-            if matches!(new.kind, CreateKind::Plain { with_stat: false, .. }) {
+            if !planted(Plant::SnapshotAclStays) {
+                self.change_acl(id, new.acl);
+            }
+            if matches!(new.kind, CreateKind::Plain { with_stat: false, .. })
+                && !planted(Plant::CreationLeavesParent)
+            {
                 self.bump_parent(parent, parent_path, cversion, header.zxid);
             }
             return Outcome::error(ErrorCode::NodeExists);
@@ -129,7 +135,7 @@ impl DataTree {
 
     /// A creation moves the parent's versions only forward.
     fn bump_parent(&mut self, parent: super::NodeId, path: &str, cversion: i32, zxid: Zxid) {
-        if cversion > self.node(parent).persisted().cversion {
+        if cversion > self.node(parent).persisted().cversion || planted(Plant::ReplayLowersParent) {
             self.change_stat(parent, path, |stat| {
                 stat.cversion = cversion;
                 stat.pzxid = zxid;
@@ -151,7 +157,9 @@ impl DataTree {
             return Outcome::error(ErrorCode::NoNode);
         };
         // A fuzzy snapshot may lack the znode; the parent's pzxid must move all the same (ZOOKEEPER-3125).
-        if zxid > self.node(parent).persisted().pzxid {
+        let leaves =
+            planted(Plant::DeletionLeavesParent) && self.find_under(parent, path, name).is_none();
+        if zxid > self.node(parent).persisted().pzxid && !leaves {
             self.change_stat(parent, parent_path, |stat| stat.pzxid = zxid);
         }
         let Some(id) = self.find_under(parent, path, name) else {
@@ -226,6 +234,12 @@ impl DataTree {
                 _ => Outcome::default(),
             };
             let error = Some(ErrorCode::RuntimeInconsistency);
+            if planted(Plant::FailedMultiApplied) {
+                let done = parts.iter().take_while(|part| !matches!(part, Txn::Error { .. }));
+                done.for_each(|part| {
+                    self.apply(header, part, watch);
+                });
+            }
             return Outcome { stat: None, error, parts: parts.iter().map(failed).collect() };
         }
         let parts = parts.iter().map(|part| self.apply(header, part, watch)).collect();
@@ -244,6 +258,9 @@ impl DataTree {
         }
         // A log of an old server lists nothing, and a list may have been cut to fit into a record.
         for path in self.ephemerals_of(session) {
+            if planted(Plant::EphemeralOutlivesSession) {
+                break;
+            }
             self.apply_delete(zxid, &path, watch);
         }
         Outcome::default()

@@ -7,6 +7,7 @@
 
 use super::acl::AclId;
 use super::data_tree::{DataTree, NodeId};
+use crate::planted::{Plant, planted};
 use crate::wire::StatPersisted;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,7 +83,9 @@ impl DataTree {
         while let (true, Some(at)) = (go_on, walk.next) {
             walk.next = self.after(at);
             let node = self.node(at);
-            if walk.new.contains(&at) {
+            let newcomers =
+                planted(Plant::SnapshotAclStays) || planted(Plant::CreationLeavesParent);
+            if walk.new.contains(&at) && !newcomers {
                 continue;
             }
             let path = self.path_in_walk(&mut walk, at);

@@ -1,6 +1,7 @@
 //! Changes proposed but not yet applied: what the tree will be when everything in flight is committed. No rules.
 
 use crate::ids::{SessionId, Zxid};
+use crate::planted::{Plant, planted};
 use crate::tree::{DataTree, Owner, node_digest};
 use crate::wire::{Acl, StatPersisted};
 use std::collections::{BTreeMap, VecDeque};
@@ -90,6 +91,14 @@ impl Outstanding {
         while draft.replaced.len() > mark.0 {
             let before = draft.replaced.pop().expect("counted");
             let (_, path) = self.order.pop_back().expect("each change was queued");
+            let has_children =
+                |pending: &Pending| pending.state.as_ref().is_some_and(|s| s.children > 0);
+            if planted(Plant::FailedMultiLeavesParent)
+                && self.changes.get(&path).is_some_and(has_children)
+            {
+                self.order.push_front((Zxid(0), path));
+                continue;
+            }
             match before {
                 Some(pending) => self.changes.insert(path, pending),
                 None => self.changes.remove(&path),

@@ -4,6 +4,7 @@
 use super::outstanding::{NodeState, Outstanding};
 use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
+use crate::planted::{Plant, planted};
 use crate::session::Standing;
 use crate::tree::{
     DataTree, Identity, Owner, QuotaLimits, crc_of_path_and_data, fix_up, identities_grant,
@@ -58,6 +59,9 @@ impl Prep<'_> {
     /// The end of a session: its ephemerals go in one txn.
     pub(crate) fn close_session(&mut self, session: SessionId) -> Txn {
         let mut paths = self.outstanding.ephemerals_of(self.tree, session);
+        if planted(Plant::EphemeralOutlivesSession) {
+            paths.retain(|path| self.tree.get(path).is_some());
+        }
         // Java cannot read a record beyond its limit. What is not listed is deleted all the same (storage §1.5).
         let room = self.config.record_max() as usize / 2;
         let mut used = 0;
@@ -110,8 +114,14 @@ impl Prep<'_> {
         let acl = self.fix_up(&create.acl)?;
         let parent = self.lookup(parent_path)?;
         self.may(&parent, Perms::CREATE)?;
+        let mut number = parent.stat.cversion;
+        if planted(Plant::SequenceOfChildren) {
+            number = parent.children as i32;
+        } else if planted(Plant::SequenceIgnoresFlight) {
+            number = self.tree.get(parent_path).map_or(0, |node| node.persisted().cversion);
+        }
         let path: Box<str> = match sequential {
-            true => format!("{asked}{:010}", parent.stat.cversion).into(),
+            true => format!("{asked}{number:010}").into(),
             false => asked.into(),
         };
         if !path::is_valid(&path) {
@@ -121,7 +131,7 @@ impl Prep<'_> {
             return Err(ErrorCode::NodeExists);
         }
         let parent_owner = Owner::of(parent.stat.ephemeral_owner, self.config.emulate_353_ttl);
-        if matches!(parent_owner, Owner::Session(_)) {
+        if matches!(parent_owner, Owner::Session(_)) && !planted(Plant::EphemeralHasChildren) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
         let data_len = create.data.map_or(0, <[u8]>::len);
@@ -154,6 +164,9 @@ impl Prep<'_> {
 
     /// Ephemerals belong to sessions that every server knows: only of those is the end known to all.
     fn may_own(&self) -> Result<(), ErrorCode> {
+        if planted(Plant::LocalOwnsEphemeral) {
+            return Ok(());
+        }
         match self.asker.standing {
             Standing::Global => Ok(()),
             Standing::Local => Err(ErrorCode::EphemeralOnLocalSession),
@@ -197,10 +210,12 @@ impl Prep<'_> {
             return Err(ErrorCode::BadArguments);
         }
         let parent = self.lookup(parent_path)?;
-        self.may(&parent, Perms::DELETE)?;
+        if !planted(Plant::DeleteWithoutAcl) {
+            self.may(&parent, Perms::DELETE)?;
+        }
         let node = self.lookup(path)?;
         check_version(node.stat.version, version)?;
-        if node.children > 0 {
+        if node.children > 0 && !planted(Plant::DeletedWithChildren) {
             return Err(ErrorCode::NotEmpty);
         }
         self.delete_unchecked(path);
@@ -218,6 +233,9 @@ impl Prep<'_> {
         let mut above = parent.clone();
         above.children -= 1;
         above.stat.pzxid = above.stat.pzxid.max(self.zxid);
+        if planted(Plant::PredictionDiffers) {
+            above.stat.cversion += 1;
+        }
         self.outstanding.put(self.zxid, path, Some(&node), None);
         self.outstanding.put(self.zxid, parent_path, Some(&parent), Some(above));
     }
@@ -235,7 +253,13 @@ impl Prep<'_> {
         self.may(&node, Perms::WRITE)?;
         let data_len = data.map_or(0, <[u8]>::len);
         self.check_quota(path, 0, data_len as i64 - node.data_len as i64)?;
-        check_version(node.stat.version, version)?;
+        let mut present = node.stat.version;
+        if planted(Plant::VersionIgnoresFlight)
+            && let Some(applied) = self.tree.get(path)
+        {
+            present = applied.persisted().version;
+        }
+        check_version(present, version)?;
         let mut after = node.clone();
         after.stat.version = node.stat.version.wrapping_add(1);
         after.stat.mzxid = self.zxid;
@@ -274,7 +298,9 @@ impl Prep<'_> {
         }
         let node = self.lookup(path)?;
         self.may(&node, Perms::READ)?;
-        check_version(node.stat.version, version)?;
+        if !planted(Plant::CheckNotCompared) {
+            check_version(node.stat.version, version)?;
+        }
         // What stands in the log is the version plus one; nobody reads it (storage §2.6).
         let version = if version == -1 { node.stat.version } else { version };
         Ok(Txn::Check { path: path.into(), version: version.wrapping_add(1) })
@@ -334,7 +360,8 @@ impl Prep<'_> {
         }
         let Some(now) = figures(&stats_path(quota)) else { return Ok(()) };
         let now = now.ok_or(unreadable)?;
-        let exceeds = |now: i64, hard: i64| hard > -1 && now > hard;
+        let more = i64::from(planted(Plant::QuotaOneOff));
+        let exceeds = |now: i64, hard: i64| hard > -1 && now > hard + more;
         // Anybody may write the figures; Java's wrap too.
         if (looks_at_count && exceeds(now.count.wrapping_add(count), limits.count_hard))
             || (looks_at_bytes && exceeds(now.bytes.wrapping_add(bytes), limits.bytes_hard))

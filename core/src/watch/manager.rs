@@ -2,6 +2,7 @@
 //! event goes to the caller, who checks whether its connection may see it.
 
 use crate::ids::ConnId;
+use crate::planted::{Plant, planted};
 use crate::tree::{Change, path};
 use crate::wire::{Acl, EventType, WatcherType};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +95,9 @@ impl Table {
             hear.extend(all.keys());
             let before = all.len();
             all.retain(|_, modes| {
-                *modes = modes.without(Modes::STANDARD);
+                if !planted(Plant::WatchFiresTwice) {
+                    *modes = modes.without(Modes::STANDARD);
+                }
                 *modes != Modes::default()
             });
             self.entries -= before - all.len();
@@ -103,7 +106,8 @@ impl Table {
             }
         }
         if self.recursive > 0 {
-            for above in path::with_ancestors(path).skip(1) {
+            let levels = if planted(Plant::RecursiveIsShallow) { 1 } else { usize::MAX };
+            for above in path::with_ancestors(path).skip(1).take(levels) {
                 let all = self.paths.get(above).into_iter().flatten();
                 hear.extend(all.filter(|(_, m)| m.has(Modes::RECURSIVE)).map(|(conn, _)| *conn));
             }
@@ -158,7 +162,10 @@ impl WatchManager {
         if !self.has(conn, path, kind) {
             return false;
         }
-        let (data, child) = modes_of(kind);
+        let (mut data, mut child) = modes_of(kind);
+        if planted(Plant::AllWatchesRemoved) {
+            (data, child) = (Modes::ANY, Modes::ANY);
+        }
         self.data.remove(conn, path, data);
         self.child.remove(conn, path, child);
         self.forget_if_gone(conn, path);
@@ -198,13 +205,14 @@ impl WatchManager {
         if change.kind == EventType::Deleted {
             for conn in self.child.fire(change.path) {
                 // The deletion is told once, though both kinds of watches are used up.
-                if heard.binary_search(&conn).is_err() {
+                if heard.binary_search(&conn).is_err() || planted(Plant::DeletionToldTwice) {
                     send(conn, EventType::Deleted, change.path, change.acl);
                 }
                 self.forget_if_gone(conn, change.path);
             }
         }
-        if let Some((parent, acl)) = change.parent {
+        let untold = planted(Plant::ChildDeletionUntold) && change.kind == EventType::Deleted;
+        if let Some((parent, acl)) = change.parent.filter(|_| !untold) {
             for conn in self.child.fire(parent) {
                 send(conn, EventType::ChildrenChanged, parent, acl);
                 self.forget_if_gone(conn, parent);

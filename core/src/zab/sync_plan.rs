@@ -2,6 +2,7 @@
 
 use super::History;
 use crate::ids::Zxid;
+use crate::planted::{Plant, planted};
 use serde::{Deserialize, Serialize};
 
 /// How a learner is brought level.
@@ -96,6 +97,7 @@ pub(crate) fn plan_sync(
             return (SyncPlan::Snap, SyncBranch::Vanished);
         }
         let same_reign = last.epoch() == history.last().epoch() && history.last().counter() != 0;
+        let same_reign = same_reign || planted(Plant::CutAcrossEpochs);
         // Java cuts its log at the first txn that is not below, so it must hold the one we name; only inside one epoch
         // we know that it does.
         return match same_reign || !established {
@@ -104,12 +106,18 @@ pub(crate) fn plan_sync(
         };
     }
     let Some(floor) = history.floor(last) else {
+        if planted(Plant::NothingGetsTheEnd) && last == Zxid::ZERO {
+            return (SyncPlan::Diff { from: history.base() }, SyncBranch::Recent);
+        }
         return match last == Zxid::ZERO {
             true => (SyncPlan::Snap, SyncBranch::Empty),
             false => (SyncPlan::FromLog { from: last }, SyncBranch::Log),
         };
     };
     let diff = SyncPlan::Diff { from: floor };
+    if planted(Plant::DiffWithoutCommonTxn) && last < history.last() {
+        return (diff, SyncBranch::Recent);
+    }
     if floor == last {
         return match last == history.last() {
             true => (diff, SyncBranch::Level),
@@ -121,6 +129,7 @@ pub(crate) fn plan_sync(
     }
     // It has a txn that we do not have. Where the histories part inside one epoch, the common part is known.
     let same_reign = floor.epoch() == last.epoch() && floor.counter() != 0;
+    let same_reign = same_reign || planted(Plant::CutAcrossEpochs);
     match same_reign || !established {
         true => (SyncPlan::Trunc { to: floor }, SyncBranch::Parted),
         false => (SyncPlan::Snap, SyncBranch::OtherEpoch),

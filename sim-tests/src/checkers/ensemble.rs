@@ -8,9 +8,10 @@ use super::packet::{
     ACK, ACKEPOCH, COMMIT, COMMIT_AND_ACTIVATE, DIFF, FOLLOWERINFO, INFORM, INFORM_AND_ACTIVATE,
     LEADERINFO, NEWLEADER, OBSERVERINFO, PING, Packet, SNAP, TRUNC, UPTODATE,
 };
+use super::votes::Votes;
 use std::collections::{BTreeMap, BTreeSet};
 use zoetrope_core::{ChanId, Ensemble, Link, Sid};
-use zoetrope_io_sim::{At, Left, Op, Peer};
+use zoetrope_io_sim::{At, Left, Op, Peer, Role};
 
 type Verdict = Result<(), String>;
 
@@ -45,6 +46,7 @@ pub(crate) struct Protocol {
     servers: BTreeMap<Sid, Known>,
     chans: BTreeMap<(Sid, ChanId), Chan>,
     reigns: BTreeMap<u32, Reign>,
+    votes: Votes,
     pub(crate) history: History,
     /// What has become committed and was not taken yet.
     pub(crate) news: Vec<i64>,
@@ -58,13 +60,13 @@ pub(crate) struct Protocol {
     pub(crate) touched: Vec<i64>,
 }
 
-fn named(name: &str, holds: bool, story: impl FnOnce() -> String) -> Verdict {
+pub(super) fn named(name: &str, holds: bool, story: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(format!("{name}: {}", story())) }
 }
 
 /// A majority of the voters, or of the groups that have weight: more than half of the weight in each (quorum protocol
 /// §2.2). Counted here once more: the servers' own idea of a quorum is among what is judged.
-fn is_quorum(ensemble: &Ensemble, has: impl Fn(Sid) -> bool) -> bool {
+pub(super) fn is_quorum(ensemble: &Ensemble, has: impl Fn(Sid) -> bool) -> bool {
     let votes = |sid: &Sid| ensemble.members.get(sid).is_some_and(|member| !member.observer);
     let majority = |yes: i64, all: i64| 2 * yes > all;
     if ensemble.groups.is_empty() {
@@ -90,6 +92,7 @@ impl Protocol {
             ensemble,
             chans: BTreeMap::new(),
             reigns: BTreeMap::new(),
+            votes: Votes::default(),
             history: History::default(),
             news: Vec::new(),
             digests: BTreeMap::new(),
@@ -181,6 +184,7 @@ impl Protocol {
     }
 
     pub(crate) fn booted(&mut self, at: At) -> Verdict {
+        self.votes.booted(at.sid);
         let alone = self.ensemble.members.len() == 1;
         let view = &self.known(at.sid).performed;
         if alone && view.epochs.is_none() {
@@ -211,8 +215,11 @@ impl Protocol {
     // Links.
 
     pub(crate) fn peer_up(&mut self, at: At, peer: Peer) {
-        if peer.link != Link::Election {
-            self.chans.insert((at.sid, peer.chan), Chan::new(peer));
+        match peer.link {
+            Link::Election => self.votes.link_up(at.sid, peer.chan, peer.other),
+            _ => {
+                self.chans.insert((at.sid, peer.chan), Chan::new(peer));
+            }
         }
     }
 
@@ -227,6 +234,7 @@ impl Protocol {
         chan: ChanId,
         bytes: &[u8],
     ) -> Result<Vec<i64>, String> {
+        self.votes.sent(at.sid, chan, bytes);
         let Some(end) = self.chans.get_mut(&(at.sid, chan)) else { return Ok(Vec::new()) };
         let mut fresh = Vec::new();
         for packet in end.sent.feed(bytes) {
@@ -251,6 +259,10 @@ impl Protocol {
             let acked = end.acked;
             end.on_learner(packet)?;
             return match packet.kind {
+                FOLLOWERINFO | OBSERVERINFO if end.peer.link == Link::Quorum => {
+                    let leader = end.peer.other;
+                    self.votes.may_follow(&self.ensemble, sid, leader)
+                }
                 ACKEPOCH => {
                     let end = end.clone();
                     self.acks_epoch(sid, &end, packet)
@@ -306,6 +318,7 @@ impl Protocol {
     }
 
     pub(crate) fn peer_heard(&mut self, at: At, chan: ChanId, bytes: &[u8]) -> Verdict {
+        self.votes.heard(at.sid, chan, bytes);
         let Some(end) = self.chans.get_mut(&(at.sid, chan)) else { return Ok(()) };
         for packet in end.heard.feed(bytes) {
             if end.peer.began {
@@ -496,6 +509,11 @@ impl Protocol {
     }
 
     // What a server shows.
+
+    /// A turn of a server is over, and it has this role.
+    pub(crate) fn turned(&mut self, sid: Sid, role: Role) -> Verdict {
+        self.votes.turned(&self.ensemble, sid, role)
+    }
 
     /// A serving server has applied everything up to here, and its tree has this digest.
     pub(crate) fn shows(&mut self, sid: Sid, zxid: i64, digest: u64) -> Verdict {

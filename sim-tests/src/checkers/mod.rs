@@ -7,6 +7,7 @@ mod history;
 mod links;
 mod lives;
 mod packet;
+mod votes;
 
 pub(crate) use ensemble::Protocol;
 pub(crate) use history::{epoch, names_no_txn};

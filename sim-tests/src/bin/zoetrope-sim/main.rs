@@ -5,6 +5,7 @@ mod bench;
 mod diff;
 mod exit;
 mod files;
+mod hunt;
 mod merge;
 mod replay;
 mod run;
@@ -43,6 +44,8 @@ enum Command {
     Merge(merge::Args),
     /// Replay a scenario file or a seed, and say which promise it breaks
     Replay(replay::Args),
+    /// Hunt mistakes that were put in on purpose
+    Hunt(hunt::Args),
     /// Show the first event in which two runs differ, and how each came there
     Diff(diff::Args),
     /// Make a scenario that fails as small as can be, and see whether it fails with other seeds
@@ -62,6 +65,7 @@ fn run(command: &Command) -> Ended {
         Command::Run(args) => run::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Hunt(args) => hunt::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Shrink(args) => shrink::run(args),
         Command::Sweep(args) => sweep::run(args),

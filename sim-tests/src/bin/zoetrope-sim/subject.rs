@@ -9,8 +9,7 @@ use zoetrope_io_sim::{Mistake, Scenario};
 /// A mistake of the simulated driver.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Planted {
-    /// Put a mistake of the driver in, to see it found [possible values: no-fsync-wait, no-directory-fsync,
-    /// no-torn-tail-check, reply-before-event, replies-out-of-order, no-epoch-wait]
+    /// Put a mistake in, to see it found; `hunt --list` names them
     #[arg(long, value_name = "NAME", default_value = "none", hide_default_value = true, value_parser = mistake)]
     pub(crate) mistake: Mistake,
 }
@@ -26,9 +25,10 @@ impl Planted {
 }
 
 fn mistake(name: &str) -> Result<Mistake, String> {
-    let known = Mistake::ALL.into_iter().find(|mistake| mistake.name() == name);
+    let all = || [Mistake::None].into_iter().chain(Mistake::all());
+    let known = all().find(|mistake| mistake.name() == name);
     known.ok_or_else(|| {
-        let names: Vec<String> = Mistake::ALL.into_iter().map(Mistake::name).collect();
+        let names: Vec<String> = all().map(Mistake::name).collect();
         format!("the mistakes are {}", names.join(", "))
     })
 }

@@ -1,0 +1,184 @@
+//! `hunt`: mistakes that were put in on purpose, and what it takes to find them.
+
+use crate::{Ended, Exit};
+use sim_tests::Kin;
+use sim_tests::hunt::{
+    FOUND_PER_CENT, Find, Hunted, MEDIAN_CPU_S, MEDIAN_SEEDS, Plan, group_of, hunt,
+};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use zoetrope_io_sim::Mistake;
+
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Each seed is run as one server that stands alone and as an ensemble, until one of both breaks a promise. Mistakes of the
+core are there when this program was built with them: cargo run --release -p sim-tests --features planted-bugs --bin
+zoetrope-sim -- hunt --all")]
+pub(crate) struct Args {
+    /// Which mistakes
+    #[arg(value_name = "PLANT", value_parser = mistake, conflicts_with_all = ["all", "list"])]
+    plants: Vec<Mistake>,
+    /// All of them
+    #[arg(long, conflicts_with = "list")]
+    all: bool,
+    /// Say which there are, and hunt none
+    #[arg(long)]
+    list: bool,
+    /// How often each is hunted, with seeds of its own
+    #[arg(long, value_name = "N", default_value_t = Plan::default().campaigns)]
+    campaigns: u64,
+    /// Seeds after which a campaign gives up
+    #[arg(long, value_name = "N", default_value_t = Plan::default().seeds)]
+    seeds: u64,
+    /// How many are hunted at a time; without it: one per core
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Write the table into this file, between the lines that say where
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+}
+
+fn mistake(name: &str) -> Result<Mistake, String> {
+    let known = Mistake::all().into_iter().find(|mistake| mistake.name() == name);
+    known.ok_or_else(|| "hunt --list says which there are".to_owned())
+}
+
+pub(crate) fn run(args: &Args) -> Ended {
+    let all = Mistake::all();
+    if args.list {
+        for mistake in &all {
+            println!("{:28} {} ({})", mistake.name(), mistake.story(), mistake.retells());
+        }
+        return Ok(Exit::Kept);
+    }
+    let wanted = if args.all { all } else { args.plants.clone() };
+    if wanted.is_empty() {
+        return Err("which mistakes? PLANT..., --all or --list".into());
+    }
+    let plan = Plan { campaigns: args.campaigns.max(1), seeds: args.seeds };
+    let hunted = hunt_all(&wanted, plan, args.jobs);
+    let score = score(&hunted, plan);
+    print!("{score}");
+    if let Some(file) = &args.write {
+        write(file, &hunted, &score)?;
+    }
+    Ok(if hunted.iter().all(Hunted::is_found) { Exit::Kept } else { Exit::Safety })
+}
+
+fn hunt_all(wanted: &[Mistake], plan: Plan, jobs: Option<usize>) -> Vec<Hunted> {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.unwrap_or_else(cores).max(1) {
+            scope.spawn(|| {
+                while let Some(mistake) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let hunted = hunt(*mistake, plan);
+                    println!("{}", line(&hunted));
+                    results.lock().expect("no thread panics with it").push(hunted);
+                }
+            });
+        }
+    });
+    let mut hunted = results.into_inner().expect("no thread panics with it");
+    let place = |mistake: Mistake| wanted.iter().position(|one| *one == mistake);
+    hunted.sort_by_key(|one| place(one.mistake));
+    hunted
+}
+
+fn seeds(n: u64) -> String {
+    if n == u64::MAX { "—".to_owned() } else { n.to_string() }
+}
+
+fn kins(kins: &[Kin]) -> &'static str {
+    match kins {
+        [Kin::Alone] => "alone",
+        [Kin::Ensemble] => "ensemble",
+        [] => "",
+        _ => "both",
+    }
+}
+
+fn line(hunted: &Hunted) -> String {
+    let ((median, worst), (cpu, most)) = (hunted.seeds(), hunted.cpu_s());
+    let (judges, at) = hunted.caught_by();
+    let said = hunted.campaigns.iter().flatten().next().map(|find| find.violation.text.clone());
+    format!(
+        "{}: {} seeds, at worst {}; {cpu:.2} s of CPU, at worst {most:.2}; {} by {}: {}",
+        hunted.mistake.name(),
+        seeds(median),
+        seeds(worst),
+        kins(&at),
+        judges.join(", "),
+        said.unwrap_or_else(|| "NOT FOUND".to_owned()).chars().take(160).collect::<String>(),
+    )
+}
+
+fn middle<T: Copy + PartialOrd>(mut all: Vec<T>) -> Option<T> {
+    all.sort_by(|a, b| a.partial_cmp(b).expect("no figure is missing"));
+    all.get(all.len().saturating_sub(1) / 2).copied()
+}
+
+/// What was hoped for, and what it came to.
+fn score(hunted: &[Hunted], plan: Plan) -> String {
+    let found = hunted.iter().filter(|one| one.is_found()).count();
+    let (all, Plan { campaigns, seeds: most }) = (hunted.len(), plan);
+    let median_seeds = middle(hunted.iter().map(|one| one.seeds().0).collect());
+    let median_cpu = middle(hunted.iter().map(|one| one.cpu_s().0).collect()).unwrap_or(0.0);
+    format!(
+        "{found} of {all} mistakes ({:.1} %) were found in each of {campaigns} campaigns of {most} seeds; at least \
+         {FOUND_PER_CENT} % should be.\n\
+         The median mistake took {} seeds and {median_cpu:.2} s of CPU; at most {MEDIAN_SEEDS} and {MEDIAN_CPU_S} s \
+         it should take.\n",
+        100.0 * found as f64 / all.max(1) as f64,
+        seeds(median_seeds.unwrap_or(u64::MAX)),
+    )
+}
+
+/// Where the table begins and ends in its page.
+const BEGIN: &str = "<!-- hunt: what follows is written by `zoetrope-sim hunt --all --write` -->\n";
+const END: &str = "<!-- hunt: end -->\n";
+
+fn table(hunted: &[Hunted]) -> String {
+    let mut out = String::from(
+        "| mistake | what is wrong | retells | seeds, median and worst | CPU s | where | found by |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for one in hunted {
+        let ((median, worst), (cpu, most)) = (one.seeds(), one.cpu_s());
+        let (judges, at) = one.caught_by();
+        let finds = || one.campaigns.iter().flatten();
+        let named = |judge: &String| {
+            let mine = |find: &&Find| find.violation.judge == *judge;
+            let group = finds().find(mine).map_or("", |find| group_of(&find.violation));
+            format!("{judge} ({group})")
+        };
+        let by: Vec<String> = judges.iter().map(named).collect();
+        out.push_str(&format!(
+            "| {} | {} | {} | {}, {} | {cpu:.2}, {most:.2} | {} | {} |\n",
+            one.mistake.name(),
+            one.mistake.story(),
+            one.mistake.retells(),
+            seeds(median),
+            seeds(worst),
+            kins(&at),
+            by.join("; ").replace('|', "\\|"),
+        ));
+    }
+    out
+}
+
+fn write(file: &PathBuf, hunted: &[Hunted], score: &str) -> Result<(), String> {
+    let name = file.display();
+    let page = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+    let parts = page.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?)));
+    let Some((head, (_, tail))) = parts else {
+        return Err(format!("{name} does not say where the table begins and ends"));
+    };
+    let swarm = sim_tests::hunt::swarm_hash();
+    let text = format!(
+        "{head}{BEGIN}\nCode and settings of the swarm: `{swarm}`.\n\n{score}\n{}\n{END}{tail}",
+        table(hunted)
+    );
+    std::fs::write(file, text).map_err(|error| format!("{name}: {error}"))
+}
