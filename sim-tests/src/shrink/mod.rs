@@ -8,6 +8,7 @@ mod simpler;
 use crate::guard::guarded;
 use crate::run::judge_scenario;
 use crate::violation::Violation;
+use std::ops::Range;
 use zoetrope_io_sim::{Mistake, Scenario};
 
 /// What came of it.
@@ -47,9 +48,14 @@ const MANY_SEEDS: u64 = 40;
 /// Part of the time in which scenarios are made smaller, before they are made to fail more often.
 const FIRST_PART: f64 = 0.6;
 
-/// Seeds that no swarm begins with.
-fn other_seeds(count: u64) -> impl Iterator<Item = u64> {
-    (0..count).map(|n| 1_000_000 + n)
+/// Seeds to search by; no swarm begins with them.
+fn other_seeds(count: u64) -> Range<u64> {
+    1_000_000..1_000_000 + count
+}
+
+/// Seeds to count by at the end: none of those that the search went by, or it would have chosen its own judges.
+fn fresh_seeds(count: u64) -> Range<u64> {
+    2_000_000..2_000_000 + count
 }
 
 /// The search.
@@ -111,7 +117,9 @@ impl Shrinker {
         if *simpler == self.best || self.is_over() {
             return false;
         }
-        if self.least > 0 && self.count(simpler, MANY_SEEDS, self.least - 1) < self.least {
+        if self.least > 0
+            && self.count(simpler, other_seeds(MANY_SEEDS), self.least - 1) < self.least
+        {
             return false;
         }
         let others = if self.least > 0 { MANY_SEEDS } else { OTHER_SEEDS };
@@ -126,12 +134,12 @@ impl Shrinker {
         false
     }
 
-    /// With how many of so many other seeds it fails. Stops when it cannot be more than `least` any more, or when the
+    /// With how many of these seeds it fails. Stops when it cannot be more than `least` any more, or when the
     /// time is over.
-    fn count(&mut self, scenario: &Scenario, seeds: u64, least: u64) -> u64 {
+    fn count(&mut self, scenario: &Scenario, seeds: Range<u64>, least: u64) -> u64 {
         let mut failed = 0;
-        for (n, seed) in other_seeds(seeds).enumerate() {
-            if failed + seeds - n as u64 <= least || self.is_over() {
+        for seed in seeds.clone() {
+            if failed + seeds.end - seed <= least || self.is_over() {
                 break;
             }
             failed += u64::from(self.fails(&Scenario { seed, ..scenario.clone() }).is_some());
@@ -165,7 +173,7 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
     let done_s = process_cpu_s();
     shrinker.ends_s = f64::INFINITY;
     let small = shrinker.best.clone();
-    let failed = shrinker.count(&small, effort.seeds, 0);
+    let failed = shrinker.count(&small, fresh_seeds(effort.seeds), 0);
     Some(Shrunk {
         lines: (scenario.to_short_text().lines().count(), small.to_short_text().lines().count()),
         scenario: small,

@@ -1,7 +1,7 @@
 //! What fails with one seed in ten says nothing after the next change of the code: more of the same, until it fails with
 //! nearly all.
 
-use super::{LINES_MAX, MANY_SEEDS, Shrinker};
+use super::{LINES_MAX, MANY_SEEDS, Shrinker, other_seeds};
 use zoetrope_io_sim::{Scenario, Step};
 
 /// Enough of them.
@@ -55,7 +55,7 @@ impl Shrinker {
     /// and whatever is simpler has to fail as often.
     pub(super) fn make_oftener(&mut self) -> bool {
         let best = self.best.clone();
-        let mut often = self.count(&best, MANY_SEEDS, 0);
+        let mut often = self.count(&best, other_seeds(MANY_SEEDS), 0);
         let mut found = false;
         while often < ENOUGH && !self.is_over() {
             let mut better = None;
@@ -63,7 +63,7 @@ impl Shrinker {
                 if self.is_over() {
                     break;
                 }
-                let count = self.count(&more, MANY_SEEDS, often);
+                let count = self.count(&more, other_seeds(MANY_SEEDS), often);
                 if count > often {
                     (often, better) = (count, Some(more));
                     if often >= ENOUGH {
@@ -81,7 +81,7 @@ impl Shrinker {
 
     /// One of the seeds with which it fails is its own.
     fn take_with_some_seed(&mut self, scenario: &Scenario) {
-        for seed in super::other_seeds(MANY_SEEDS) {
+        for seed in other_seeds(MANY_SEEDS) {
             let candidate = Scenario { seed, ..scenario.clone() };
             if let Some(violation) = self.fails(&candidate) {
                 (self.best, self.violation) = (candidate, violation);
