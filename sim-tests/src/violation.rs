@@ -76,8 +76,9 @@ fn judge_of(text: &str) -> String {
 
 /// The words of a sentence, as far as they do not differ from run to run.
 fn without_numbers(text: &str) -> String {
-    let plain = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
-    text.split_whitespace().filter(plain).take(8).collect::<Vec<_>>().join(" ")
+    let words = text.split_whitespace().map(|word| word.trim_end_matches([',', ':', '.', ';']));
+    let plain = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_alphabetic());
+    words.filter(plain).take(8).collect::<Vec<_>>().join(" ")
 }
 
 impl Violation {
@@ -122,6 +123,11 @@ mod tests {
                 "requests were not answered within an hour",
             ),
             ("conn 3: zxid went back from 0x4 to 0x3", Kind::Safety, "order"),
+            (
+                "0x5: [\"/a\"] fly with 0x3, which owns {\"/b3\"}",
+                Kind::Safety,
+                "fly with which owns",
+            ),
             (
                 "server 3: conn 4 xid 9: answered Ok([]), the model says Err(-101)",
                 Kind::Safety,

@@ -8,6 +8,7 @@ mod simpler;
 use crate::guard::guarded;
 use crate::run::judge_scenario;
 use crate::violation::Violation;
+use std::ops::Range;
 use zoetrope_io_sim::{Mistake, Scenario};
 
 /// What came of it.
@@ -42,10 +43,19 @@ pub struct Effort {
 const LINES_MAX: usize = 40;
 /// Seeds besides its own by which a smaller scenario may fail.
 const OTHER_SEEDS: u64 = 3;
+/// Seeds by which scenarios are compared that fail with many.
+const MANY_SEEDS: u64 = 40;
+/// Part of the time in which scenarios are made smaller, before they are made to fail more often.
+const FIRST_PART: f64 = 0.6;
 
-/// Seeds that no swarm begins with.
-fn other_seeds(count: u64) -> impl Iterator<Item = u64> {
-    (0..count).map(|n| 1_000_000 + n)
+/// Seeds to search by; no swarm begins with them.
+fn other_seeds(count: u64) -> Range<u64> {
+    1_000_000..1_000_000 + count
+}
+
+/// Seeds to count by at the end: none of those that the search went by, or it would have chosen its own judges.
+fn fresh_seeds(count: u64) -> Range<u64> {
+    2_000_000..2_000_000 + count
 }
 
 /// The search.
@@ -53,8 +63,10 @@ struct Shrinker {
     mistake: Mistake,
     /// Who has to say no.
     judge: String,
-    budget_s: f64,
-    begun_s: f64,
+    /// CPU time of the process when the search, or this part of it, is over, s.
+    ends_s: f64,
+    /// A simpler scenario has to fail with so many of [`MANY_SEEDS`]; 0: with any.
+    least: u64,
     runs: u64,
     best: Scenario,
     /// What the best one breaks.
@@ -81,7 +93,7 @@ fn run(scenario: &Scenario, mistake: Mistake) -> (Option<Violation>, usize) {
 
 impl Shrinker {
     fn is_over(&self) -> bool {
-        process_cpu_s() - self.begun_s > self.budget_s
+        process_cpu_s() > self.ends_s
     }
 
     /// Does it fail as it should, and only because of what was put in?
@@ -105,7 +117,13 @@ impl Shrinker {
         if *simpler == self.best || self.is_over() {
             return false;
         }
-        let seeds = std::iter::once(simpler.seed).chain(other_seeds(OTHER_SEEDS));
+        if self.least > 0
+            && self.count(simpler, other_seeds(MANY_SEEDS), self.least - 1) < self.least
+        {
+            return false;
+        }
+        let others = if self.least > 0 { MANY_SEEDS } else { OTHER_SEEDS };
+        let seeds = std::iter::once(simpler.seed).chain(other_seeds(others));
         for seed in seeds {
             let candidate = Scenario { seed, ..simpler.clone() };
             if let Some(violation) = self.fails(&candidate) {
@@ -116,11 +134,12 @@ impl Shrinker {
         false
     }
 
-    /// With how many of so many other seeds it fails. Stops when it cannot be more than `least` any more.
-    fn count(&mut self, scenario: &Scenario, seeds: u64, least: u64) -> u64 {
+    /// With how many of these seeds it fails. Stops when it cannot be more than `least` any more, or when the
+    /// time is over.
+    fn count(&mut self, scenario: &Scenario, seeds: Range<u64>, least: u64) -> u64 {
         let mut failed = 0;
-        for (n, seed) in other_seeds(seeds).enumerate() {
-            if failed + seeds - n as u64 <= least {
+        for seed in seeds.clone() {
+            if failed + seeds.end - seed <= least || self.is_over() {
                 break;
             }
             failed += u64::from(self.fails(&Scenario { seed, ..scenario.clone() }).is_some());
@@ -139,18 +158,22 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
     let mut shrinker = Shrinker {
         mistake,
         judge: violation.judge.clone(),
-        budget_s: effort.cpu_s,
-        begun_s,
+        ends_s: begun_s + effort.cpu_s * FIRST_PART,
+        least: 0,
         runs: 1,
         best,
         violation,
     };
     shrinker.make_simpler();
-    shrinker.make_oftener();
+    shrinker.ends_s = begun_s + effort.cpu_s;
+    if shrinker.make_oftener() {
+        shrinker.make_simpler();
+    }
     shrinker.tell_a_story();
     let done_s = process_cpu_s();
+    shrinker.ends_s = f64::INFINITY;
     let small = shrinker.best.clone();
-    let failed = shrinker.count(&small, effort.seeds, 0);
+    let failed = shrinker.count(&small, fresh_seeds(effort.seeds), 0);
     Some(Shrunk {
         lines: (scenario.to_short_text().lines().count(), small.to_short_text().lines().count()),
         scenario: small,

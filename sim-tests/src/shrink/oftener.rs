@@ -1,13 +1,11 @@
 //! What fails with one seed in ten says nothing after the next change of the code: more of the same, until it fails with
 //! nearly all.
 
-use super::{LINES_MAX, Shrinker};
+use super::{LINES_MAX, MANY_SEEDS, Shrinker, other_seeds};
 use zoetrope_io_sim::{Scenario, Step};
 
-/// Seeds by which scenarios are compared.
-const SEEDS: u64 = 40;
 /// Enough of them.
-const ENOUGH: u64 = 39;
+const ENOUGH: u64 = MANY_SEEDS - 1;
 
 /// The same with so many times the requests, but not without end.
 fn with_requests(scenario: &Scenario, times: u64) -> Scenario {
@@ -53,17 +51,19 @@ fn more_of_it(scenario: &Scenario) -> Vec<Scenario> {
 }
 
 impl Shrinker {
-    /// Takes what fails with more seeds, as long as there is time and it is still short.
-    pub(super) fn make_oftener(&mut self) {
+    /// Takes what fails with more seeds, as long as there is time and it is still short. True: it has found something,
+    /// and whatever is simpler has to fail as often.
+    pub(super) fn make_oftener(&mut self) -> bool {
         let best = self.best.clone();
-        let mut often = self.count(&best, SEEDS, 0);
+        let mut often = self.count(&best, other_seeds(MANY_SEEDS), 0);
+        let mut found = false;
         while often < ENOUGH && !self.is_over() {
             let mut better = None;
             for more in more_of_it(&self.best) {
                 if self.is_over() {
                     break;
                 }
-                let count = self.count(&more, SEEDS, often);
+                let count = self.count(&more, other_seeds(MANY_SEEDS), often);
                 if count > often {
                     (often, better) = (count, Some(more));
                     if often >= ENOUGH {
@@ -71,14 +71,17 @@ impl Shrinker {
                     }
                 }
             }
-            let Some(better) = better else { return };
+            let Some(better) = better else { break };
             self.take_with_some_seed(&better);
+            found = true;
         }
+        self.least = often;
+        found
     }
 
     /// One of the seeds with which it fails is its own.
     fn take_with_some_seed(&mut self, scenario: &Scenario) {
-        for seed in super::other_seeds(SEEDS) {
+        for seed in other_seeds(MANY_SEEDS) {
             let candidate = Scenario { seed, ..scenario.clone() };
             if let Some(violation) = self.fails(&candidate) {
                 (self.best, self.violation) = (candidate, violation);

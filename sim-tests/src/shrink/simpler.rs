@@ -17,9 +17,20 @@ const OPERATIONS: [Operation; 7] = [
 /// Integers that name something instead of counting it.
 const NAMES: [&str; 7] = ["at", "from", "to", "gone", "stays", "client", "groups"];
 
+/// Three servers, or one, as they usually are.
+fn make_plain(scenario: &mut Scenario) {
+    scenario.peers = scenario.peers.map(|peers| peers.min(3));
+    (scenario.observers, scenario.observer_masters) = (0, false);
+    (scenario.groups, scenario.syncs) = (Vec::new(), None);
+    (scenario.force_snapshot_sync, scenario.read_only) = (false, false);
+    scenario.local_sessions = LocalSessions::Off;
+}
+
 impl Shrinker {
     /// Until nothing can be left out any more, or the time for it is over.
     pub(super) fn make_simpler(&mut self) {
+        let plain = self.with(make_plain);
+        self.takes(&plain);
         loop {
             let before = self.best.clone();
             self.fewer_steps();
@@ -100,7 +111,7 @@ impl Shrinker {
         }
         for (few, many) in [(1, 3), (3, 5), (5, 7)] {
             if self.best.peers.is_some_and(|peers| peers > few && peers <= many) {
-                let fewer = self.with(|s| s.peers = Some(few));
+                let fewer = self.with(|s| (s.peers, s.groups) = (Some(few), Vec::new()));
                 self.takes(&fewer);
             }
         }
