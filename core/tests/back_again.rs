@@ -55,14 +55,7 @@ fn leader(servers: i64) -> Bench {
         say(&mut bench, ChanId(10 + sid as u64), PacketKind::Ack, zxid(0), &[]);
     }
     assert_eq!(bench.server.phase(), Phase::Leading);
-    let request = ConnectRequest {
-        last_zxid_seen: Zxid::ZERO,
-        timeout_ms: 10_000,
-        session: SessionId::NONE,
-        password: &[0; 16],
-        read_only: None,
-    };
-    assert_eq!(bench.greet(ConnId(1), &request), None);
+    assert_eq!(bench.greet(ConnId(1), &NEWCOMER), None);
     assert_eq!(bench.server.zxid_applied(), Zxid::ZERO);
     bench
 }

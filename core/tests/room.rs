@@ -18,14 +18,7 @@ fn a_leader_that_has_found_room_goes_on_leading() {
     follow(&mut bench);
     // The first write takes the log that was prepared, and the next one finds no room.
     bench.full = true;
-    let request = ConnectRequest {
-        last_zxid_seen: Zxid::ZERO,
-        timeout_ms: 10_000,
-        session: SessionId::NONE,
-        password: &[0; 16],
-        read_only: None,
-    };
-    assert_eq!(bench.greet(ConnId(1), &request), None);
+    assert_eq!(bench.greet(ConnId(1), &NEWCOMER), None);
     packet(&mut bench, PacketKind::Ack, zxid(1), None);
     for _ in 0..3 {
         bench.ring_after(1000, Timer::Room);

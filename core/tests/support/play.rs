@@ -9,6 +9,15 @@ pub(crate) const LEADER: Sid = Sid(2);
 pub(crate) const VOTES: ChanId = ChanId(1);
 pub(crate) const STREAM: ChanId = ChanId(2);
 
+/// A client without a session asks for one.
+pub(crate) const NEWCOMER: ConnectRequest<'static> = ConnectRequest {
+    last_zxid_seen: Zxid::ZERO,
+    timeout_ms: 10_000,
+    session: SessionId::NONE,
+    password: &[0; 16],
+    read_only: None,
+};
+
 /// The settings of server 1.
 pub(crate) fn config() -> Config {
     let mut ensemble = Ensemble::default();
