@@ -243,6 +243,8 @@ plants! {
     ContainerReapedUnused = "classic: container deleted too early",
     /// A TTL znode goes after half of its time.
     TtlReapedEarly = "classic: TTL deleted too early",
+    /// What a write in flight renews is reaped all the same.
+    ReapIgnoresFlight = "classic: TTL deleted too early",
     /// A quota is exceeded by one.
     QuotaOneOff = "classic: quota off by one",
     /// The ACL is not looked at for deletions.

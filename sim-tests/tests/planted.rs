@@ -114,6 +114,7 @@ const RETOLD: &[(Plant, &str)] = &[
     (P::MissingParentIsFatal, "parents_go_while_a_snapshot_is_taken"),
     (P::DigestComparedEarly, "znodes_change_while_a_snapshot_is_taken"),
     (P::ContainerReapedUnused, "empty_containers_go"),
+    (P::ReapIgnoresFlight, "a_ttl_is_renewed_beside_the_sweep"),
     (P::ImmortalSessions, "silent_client_expires"),
     (P::LocalOwnsEphemeral, "local_sessions_become_global_as_leaders_are_lost"),
     (P::NoStepDown, "leader_cut_off_while_writing"),

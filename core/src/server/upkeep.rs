@@ -14,9 +14,9 @@ use crate::recovery::{Recovered, Recovery};
 use crate::server::clients::ConnState;
 use crate::snapshot::SnapshotWriter;
 use crate::time::Instant;
-use crate::tree::{OPEN, Owner, WalkId};
+use crate::tree::{NodeId, OPEN, Owner, WalkId};
 use crate::txn::Outstanding;
-use crate::wire::{Txn, TxnHeader};
+use crate::wire::{StatPersisted, Txn, TxnHeader};
 
 /// The core's only chance: a small generator (splitmix64) fed by the seed it was given.
 #[derive(Clone, Debug)]
@@ -399,36 +399,49 @@ impl Server {
         self.set_timer(Timer::Tick, u64::from(self.config.tick_ms / 2).max(1));
     }
 
+    /// Is this a container or TTL znode that nobody uses any more?
+    fn is_reapable(&self, stat: &StatPersisted, children: u32) -> bool {
+        let never_used_ms = self.config.containers.never_used_ms;
+        let age_ms = self.now.wall_ms.saturating_sub(stat.mtime);
+        let due = match Owner::of(stat.ephemeral_owner, self.config.emulate_353_ttl) {
+            Owner::Container => {
+                stat.cversion > 0
+                    || planted(Plant::ContainerReapedUnused)
+                    || (never_used_ms != 0 && age_ms > never_used_ms)
+            }
+            Owner::Ttl { ms } if planted(Plant::TtlReapedEarly) => age_ms > ms / 2,
+            Owner::Ttl { ms } => age_ms > ms,
+            Owner::Nobody | Owner::Session(_) => false,
+        };
+        due && children == 0
+    }
+
     /// Deletes empty containers and TTL znodes whose time is over (client protocol §3.6).
     pub(super) fn reap_containers(&mut self) {
         let settings = &self.config.containers;
-        let never_used_ms = settings.never_used_ms;
         let interval_ms = settings.check_interval_ms.max(1);
         let most = (u64::from(settings.max_per_minute) * interval_ms).div_ceil(60_000).max(1);
-        let now_ms = self.now.wall_ms;
-        let is_due = |id: &crate::tree::NodeId| {
+        let applied = |id: &NodeId| {
             let node = self.tree.node(*id);
-            let (stat, age_ms) = (node.persisted(), now_ms.saturating_sub(node.persisted().mtime));
-            let due = match self.tree.owner(node) {
-                Owner::Container => {
-                    stat.cversion > 0
-                        || planted(Plant::ContainerReapedUnused)
-                        || (never_used_ms != 0 && age_ms > never_used_ms)
-                }
-                Owner::Ttl { ms } if planted(Plant::TtlReapedEarly) => age_ms > ms / 2,
-                Owner::Ttl { ms } => age_ms > ms,
-                Owner::Nobody | Owner::Session(_) => false,
-            };
-            due && node.child_count() == 0
+            self.is_reapable(node.persisted(), node.child_count())
+        };
+        // A write in flight may be about to renew it.
+        let to_be = |path: &String| {
+            if planted(Plant::ReapIgnoresFlight) {
+                return true;
+            }
+            let node = self.outstanding.lookup(&self.tree, path);
+            node.is_some_and(|node| self.is_reapable(&node.stat, node.children))
         };
         let leads = self.leads();
         let due: Vec<String> = self
             .tree
             .reapable()
             .filter(|_| leads)
-            .filter(is_due)
-            .take(most as usize)
+            .filter(applied)
             .map(|id| self.tree.path_of(id))
+            .filter(to_be)
+            .take(most as usize)
             .collect();
         for path in due {
             let wish = Wish {

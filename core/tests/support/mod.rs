@@ -27,7 +27,7 @@ pub(crate) struct Bench {
     /// The disk has no room.
     pub(crate) full: bool,
     snapshot: Vec<u8>,
-    replies: Vec<u8>,
+    pub(crate) replies: Vec<u8>,
     pub(crate) milestones: Vec<Milestone>,
     pub(crate) halted: Option<String>,
     /// The server has ended the connection.
