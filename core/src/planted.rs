@@ -141,6 +141,8 @@ plants! {
     TreeNotDurable = "classic: ack before fsync",
     /// A tree does not fence the log that was there before it.
     OldLogBehindTree = "D21",
+    /// What stands above the label of a leader's tree goes before that tree is durable.
+    CutBeforeTree = "S12: nothing left between two trees",
 
     // Broadcast.
     /// A server whose disk has failed goes on.

@@ -466,10 +466,8 @@ impl Server {
     fn on_snap(&mut self, label: Zxid) -> Result<(), PeerFault> {
         self.refuse_another_epoch(label)?;
         self.refuse_to_lose(label)?;
-        if label < self.zxid_proposed {
-            // Records above the tree's label would come back from the log one day. They were never committed: they go
-            // first, and then we ask again.
-            self.leave("the leader's tree is older than what this server logged, which goes");
+        if planted(Plant::CutBeforeTree) && label < self.zxid_proposed {
+            self.leave("planted");
             self.read_disk_again(Some(label));
             return Ok(());
         }
@@ -548,26 +546,32 @@ impl Server {
     }
 
     /// The leader's tree is durable under its name.
-    pub(super) fn on_tree_saved(&mut self, label: Zxid) {
+    pub(super) fn on_tree_saved(&mut self, label: Zxid, tree: Option<FileId>) {
         let applied = self.zxid_applied;
         let saved = |learner: &Learner| {
             matches!(learner.stage, LearnerStage::SavingTree) && label == applied
         };
         if let Some(learner) = self.learner_mut().filter(|learner| saved(learner)) {
             learner.stage = LearnerStage::Syncing;
-            self.discard_before(label);
+            self.discard_all_but(tree);
         }
     }
 
-    /// Between what was here and the leader's tree there may be a hole, so nobody must ever fall back behind it.
-    fn discard_before(&mut self, label: Zxid) {
-        let older = |(number, place): (usize, &FilePlace)| {
-            let zxid = log_zxid(place).or_else(|| snapshot_zxid(place))?;
+    /// Between what was here and the leader's tree there may be a hole, so nobody must ever fall back behind it. And what
+    /// stands above its label was never committed; it goes only now, because it may hold this server's only copy of what
+    /// was. A power loss on the way finds the one history or the other: logs go before the snapshots that stand in
+    /// front of them, and the newest first.
+    fn discard_all_but(&mut self, tree: Option<FileId>) {
+        let found = |(number, place): (usize, &FilePlace)| {
             let file = FileId(number as u32);
-            (zxid < label && !self.gone.contains(&file)).then_some(file)
+            let log = log_zxid(place).map(|zxid| (true, zxid, file));
+            log.or_else(|| snapshot_zxid(place).map(|zxid| (false, zxid, file)))
         };
-        let older: Vec<FileId> = self.files.iter().enumerate().filter_map(older).collect();
-        for file in older {
+        let mut others: Vec<(bool, Zxid, FileId)> =
+            self.files.iter().enumerate().filter_map(found).collect();
+        others.retain(|(_, _, file)| Some(*file) != tree && !self.gone.contains(file));
+        others.sort_unstable_by(|one, other| other.cmp(one));
+        for (_, _, file) in others {
             if planted(Plant::OldLogBehindTree) {
                 return;
             }

@@ -603,8 +603,9 @@ impl Server {
         self.figures.last_snapshot = Some(zxid);
         self.snapshot_first = false;
         self.report(Milestone::SnapshotTaken { zxid, bytes: job.at });
+        // First, because by their names those before it may look newer.
+        self.on_tree_saved(zxid, job.file);
         self.purge();
-        self.on_tree_saved(zxid);
         self.forget_snapshot();
     }
 
