@@ -38,6 +38,8 @@ pub use input::{Command, Device, Input, Link};
 pub use planted::plant;
 pub use planted::{Plant, planted};
 pub use server::{Listing, Server, Turn};
-pub use status::{ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary};
+pub use status::{
+    ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary, ZabState,
+};
 pub use time::{Instant, Now};
 pub use zab::SyncBranch;

@@ -52,6 +52,19 @@ impl Phase {
     }
 }
 
+/// How far a server of an ensemble has come with its leader, in Java's words (`ZabState`, quorum protocol §1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ZabState {
+    /// It looks for a leader, or rests before it does.
+    Election,
+    /// Which epoch begins is being settled.
+    Discovery,
+    /// Histories are being brought level.
+    Synchronization,
+    /// The leader is established, and this server serves with it.
+    Broadcast,
+}
+
 /// What a leader has to show beside what every server has.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct LeaderStatus {

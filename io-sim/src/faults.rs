@@ -1,5 +1,6 @@
 //! What is done to servers and to the network between them.
 
+use crate::coverage::name_of;
 use crate::disk::Keep;
 use crate::host::Host;
 use crate::judge::{Judge, Verdict};
@@ -39,12 +40,57 @@ impl<J: Judge> World<J> {
         self.figures.forced_changes += u64::from(leads);
     }
 
+    /// Counts what the server does as this happens to it.
+    pub(crate) fn cover(&mut self, fault: &'static str, host: usize) {
+        self.figures.coverage.note(fault, self.hosts[host].server.as_ref());
+    }
+
+    /// The same for a fault that is named.
+    fn cover_fault(&mut self, fault: &Fault, hosts: impl IntoIterator<Item = usize>) {
+        for host in hosts {
+            if let Some(name) = name_of(fault) {
+                self.cover(name, host);
+            }
+        }
+    }
+
+    /// Whom a fault hits, where it is the same whatever chance says. Losses of power are counted where they happen, and
+    /// what costs a disk where it turns out to be affordable.
+    fn victims(&self, host: usize, fault: &Fault) -> Vec<usize> {
+        let all = 0..self.hosts.len();
+        let of_client = |number: u32| {
+            let client = &self.clients[number as usize % self.clients.len()];
+            let conn = client.conn.and_then(|conn| self.conns.get(&conn));
+            conn.map(|conn| conn.host).into_iter().collect()
+        };
+        match fault {
+            Fault::RestartAll { .. }
+            | Fault::RollingRestart { .. }
+            | Fault::Partition { .. }
+            | Fault::Churn
+            | Fault::Disconnect => all.collect(),
+            Fault::SlowReader { client, .. } | Fault::Silence { client, .. } => of_client(*client),
+            Fault::Crash { .. }
+            | Fault::Wipe { .. }
+            | Fault::Damage { .. }
+            | Fault::LyingFsync { .. }
+            | Fault::OneWay { .. }
+            | Fault::Clog { .. }
+            | Fault::SlowLink { .. }
+            | Fault::HalfOpen { .. }
+            | Fault::StaleVotes { .. }
+            | Fault::Corrupt { .. } => Vec::new(),
+            _ => vec![host],
+        }
+    }
+
     pub(crate) fn fault(&mut self, fault: &Fault) -> Verdict {
         self.fault_at(0, fault)
     }
 
     pub(crate) fn fault_at(&mut self, host: usize, fault: &Fault) -> Verdict {
         self.judge.harmed(self.at(host), fault);
+        self.cover_fault(fault, self.victims(host, fault));
         self.note(format!("{fault:?}").as_bytes());
         self.troubled_at = self.now;
         if host > 0 {
@@ -89,9 +135,9 @@ impl<J: Judge> World<J> {
                 }
             }
             Fault::RollingRestart { down } => self.rolling_restart(*down)?,
-            Fault::Wipe { down } => return self.wipe(host, *down),
-            Fault::Damage { what, down } => return self.damage(host, *what, *down),
-            Fault::LyingFsync { ms, down } => return self.lie(host, *ms, *down),
+            Fault::Wipe { down } => return self.wipe(host, *down, fault),
+            Fault::Damage { what, down } => return self.damage(host, *what, *down, fault),
+            Fault::LyingFsync { ms, down } => return self.lie(host, *ms, *down, fault),
             network => self.network_fault(host, network)?,
         }
         self.figures.faults += 1;
@@ -127,17 +173,17 @@ impl<J: Judge> World<J> {
             }
             Fault::Heal => self.mend(Mend::Network),
             Fault::OneWay { from, to, ms } => {
-                let (from, to) = self.pair(from, to);
+                let (from, to) = self.pair(fault, from, to);
                 self.net.cut(from, to);
                 self.mend_after(ms, Mend::Network);
             }
             Fault::Clog { from, to, ms } => {
-                let (from, to) = self.pair(from, to);
+                let (from, to) = self.pair(fault, from, to);
                 self.net.clog(from, to);
                 self.mend_after(ms, Mend::Clog { from, to });
             }
             Fault::SlowLink { from, to, delay, jitter, ms } => {
-                let (from, to) = self.pair(from, to);
+                let (from, to) = self.pair(fault, from, to);
                 self.net.slow_down(from, to, delay * 1000, jitter * 1000);
                 self.mend_after(ms, Mend::Slow { from, to });
             }
@@ -146,19 +192,19 @@ impl<J: Judge> World<J> {
                 self.plan_net(plans);
             }
             Fault::HalfOpen { gone, stays } => {
-                let (gone, stays) = self.pair(gone, stays);
+                let (gone, stays) = self.pair(fault, gone, stays);
                 let outcomes = self.net.half_open(now, gone, stays);
                 self.tell(outcomes)?;
             }
             Fault::StaleVotes { from, to, frames } => {
-                let (from, to) = self.pair(from, to);
+                let (from, to) = self.pair(fault, from, to);
                 for _ in 0..frames {
                     let plans = self.net.repeat_vote(now, from, to);
                     self.plan_net(plans);
                 }
             }
             Fault::Corrupt { from, to } => {
-                let (from, to) = self.pair(from, to);
+                let (from, to) = self.pair(fault, from, to);
                 let plans = self.net.corrupt(now, from, to);
                 self.plan_net(plans);
             }
@@ -167,10 +213,12 @@ impl<J: Judge> World<J> {
         Ok(())
     }
 
-    /// Two different servers.
-    fn pair(&mut self, from: Target, to: Target) -> (usize, usize) {
+    /// Two different servers, between which it happens.
+    fn pair(&mut self, fault: &Fault, from: Target, to: Target) -> (usize, usize) {
         let (from, to) = (self.target(Some(from)), self.target(Some(to)));
-        if from == to { (from, (to + 1) % self.hosts.len()) } else { (from, to) }
+        let to = if from == to { (to + 1) % self.hosts.len() } else { to };
+        self.cover_fault(fault, [from, to]);
+        (from, to)
     }
 
     fn partition(&mut self, groups: &[Vec<u32>]) {
@@ -261,8 +309,9 @@ impl<J: Judge> World<J> {
     }
 
     /// Replaces a disk, if the ensemble can afford it. Otherwise the machine only loses power.
-    fn wipe(&mut self, host: usize, down: u64) -> Verdict {
+    fn wipe(&mut self, host: usize, down: u64, fault: &Fault) -> Verdict {
         let affordable = self.can_forget(host);
+        self.cover_fault(fault, affordable.then_some(host));
         self.crash(host, Keep::Nothing, down)?;
         if !affordable {
             return Ok(());
@@ -272,8 +321,9 @@ impl<J: Judge> World<J> {
         self.wait_for(host)
     }
 
-    fn damage(&mut self, host: usize, what: Harm, down: u64) -> Verdict {
+    fn damage(&mut self, host: usize, what: Harm, down: u64, fault: &Fault) -> Verdict {
         let affordable = self.can_forget(host);
+        self.cover_fault(fault, affordable.then_some(host));
         self.crash(host, Keep::All, down)?;
         if !affordable {
             return Ok(());
@@ -283,13 +333,14 @@ impl<J: Judge> World<J> {
         self.wait_for(host)
     }
 
-    fn lie(&mut self, host: usize, ms: u64, down: u64) -> Verdict {
+    fn lie(&mut self, host: usize, ms: u64, down: u64, fault: &Fault) -> Verdict {
         self.hosts[host].lies = true;
         self.run_until(self.now + ms * 1000)?;
         if !self.can_forget(host) {
             self.hosts[host].own_up();
             return Ok(());
         }
+        self.cover_fault(fault, [host]);
         let keep = *self.streams.disk.pick(&[Keep::Nothing, Keep::Some, Keep::Torn]);
         self.crash(host, keep, down)?;
         self.hosts[host].lies = false;

@@ -1,5 +1,6 @@
 //! What a run tells whoever watches it, and how it ended.
 
+use crate::coverage::Coverage;
 use crate::device::Op;
 use crate::disk::Keep;
 use crate::scenario::{Fault, Step};
@@ -153,6 +154,8 @@ pub struct Figures {
     pub refused_disks: u64,
     /// Requests that were answered by a read-only server.
     pub read_only_answers: u64,
+    /// Which faults have met which moments of servers.
+    pub coverage: Coverage,
     /// Steps of the scenario that were begun.
     pub steps: u64,
     /// Simulated time, µs.

@@ -7,6 +7,7 @@
 mod branch;
 mod client;
 mod conns;
+mod coverage;
 mod device;
 mod disk;
 mod expect;
@@ -27,6 +28,7 @@ mod trace;
 mod turns;
 mod world;
 
+pub use coverage::{Coverage, FAULTS, Moment, name_of, why_never};
 pub use device::Op;
 pub use disk::Keep;
 pub use judge::{At, Figures, Judge, Left, Outcome, Peer, Verdict};

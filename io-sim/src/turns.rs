@@ -1,5 +1,6 @@
 //! What servers ask for, carried out: turns, devices, timers, and the life of a process.
 
+use crate::coverage::crash_name;
 use crate::device::{Op, Queue, device_op};
 use crate::disk::Keep;
 use crate::judge::{Judge, Left, Verdict};
@@ -68,6 +69,7 @@ impl<J: Judge> World<J> {
 
     pub(crate) fn crash(&mut self, host: usize, keep: Keep, down: u64) -> Verdict {
         self.note(b"crash");
+        self.cover(crash_name(keep), host);
         self.judge.power_lost(self.at(host), keep);
         self.hosts[host].armed = None;
         self.figures.faults += 1;

@@ -1,5 +1,6 @@
 //! Many seeds on several threads, until they are used up or time is, and results that can be written down and merged.
 
+use crate::coverage::Met;
 use crate::guard::guarded;
 use crate::run::{Report, judge_scenario};
 use crate::seeds::thread_cpu_ns;
@@ -132,6 +133,9 @@ pub struct Tally {
     pub simulated_s: f64,
     /// CPU time, s.
     pub cpu_s: f64,
+    /// How often each fault has met each moment of a server, in runs that kept every promise.
+    #[serde(default)]
+    pub coverage: Met,
     /// Which seeds.
     #[serde(default, rename = "part")]
     pub parts: Vec<Part>,
@@ -153,6 +157,7 @@ impl Tally {
         self.crashes += figures.crashes;
         self.simulated_s += figures.simulated_us as f64 / 1e6;
         self.cpu_s += cpu_ns as f64 / 1e9;
+        self.coverage.add(&figures.coverage);
     }
 
     /// Reads a file of results.
@@ -187,6 +192,7 @@ impl Tally {
         self.crashes += other.crashes;
         self.simulated_s += other.simulated_s;
         self.cpu_s += other.cpu_s;
+        self.coverage.merge(other.coverage);
         self.parts.extend(other.parts);
         self.failures.extend(other.failures);
         self.failures.sort();
@@ -326,6 +332,7 @@ mod tests {
         assert_eq!((parts.runs, parts.requests, parts.inputs), (4, whole.requests, whole.inputs));
         assert_eq!((parts.faults, parts.crashes), (whole.faults, whole.crashes));
         assert!(parts.requests > 1000);
+        assert!(parts.coverage == whole.coverage && parts.coverage.holes().len() < 600);
         let twice = parts.merge(other).unwrap_err();
         assert!(twice.contains("seed 6 of the swarm alone"), "{twice}");
     }

@@ -4,6 +4,7 @@
 
 mod campaign;
 mod checkers;
+mod coverage;
 mod guard;
 pub mod hunt;
 mod model;
@@ -17,6 +18,7 @@ mod view;
 mod violation;
 
 pub use campaign::{Campaign, Failure, Kin, News, Part, Shard, Tally};
+pub use coverage::Met;
 pub use guard::{Crash, guarded, guarded_and_timed};
 pub use run::{
     Report, Visit, judge, judge_and_keep_files, judge_ensemble_seed, judge_scenario, judge_seed,

@@ -15,7 +15,7 @@ use crate::planted::{Plant, planted};
 use crate::recovery::Image;
 use crate::snapshot::{Next, SnapshotReader};
 use crate::time::Instant;
-use crate::tree::DataTree;
+use crate::tree::{DataTree, DigestLog};
 use crate::wire::{
     LearnerInfo, OpCode, Packet, PacketKind, QUORUM_PROTOCOL, Txn, TxnHeader,
     decode_designated_leader, decode_revalidated, decode_txn, encode_ack_epoch, encode_touches,
@@ -531,6 +531,7 @@ impl Server {
         self.sessions_applied = sessions;
         // Whether it is committed is known at UPTODATE: no quorum may have followed this leader yet.
         (self.zxid_applied, self.zxid_proposed) = (label, label);
+        self.digests = DigestLog::default();
         self.history = History::starting_after(label);
         self.set_history_budget();
         // The tree may hold parts of txns above its label, until we have all of those.

@@ -4,8 +4,11 @@ use super::Server;
 use super::clients::ConnState;
 use super::handler::{HandlerStage, LearnerHandler};
 use super::roles::Role;
+use super::{lead, learn::LearnerStage};
 use crate::ids::{ConnId, SessionId, Sid, Zxid};
-use crate::status::{ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary};
+use crate::status::{
+    ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary, ZabState,
+};
 use crate::time::Instant;
 use std::net::IpAddr;
 
@@ -71,6 +74,58 @@ impl Server {
             (None, Role::Looking(_)) => Phase::ReadOnly,
             (None, Role::Resting) => Phase::Looking,
         }
+    }
+
+    /// How far it has come with its leader; `None` for a server that stands alone.
+    pub fn zab_state(&self) -> Option<ZabState> {
+        Some(match &self.role {
+            Role::Alone => return None,
+            Role::Resting | Role::Looking(_) => ZabState::Election,
+            Role::Leading(leader) => match leader.stage {
+                lead::Stage::Discovery | lead::Stage::SavingAccepted | lead::Stage::EpochAcks => {
+                    ZabState::Discovery
+                }
+                lead::Stage::SavingCurrent | lead::Stage::NewLeaderAcks => {
+                    ZabState::Synchronization
+                }
+                lead::Stage::Serving => ZabState::Broadcast,
+            },
+            Role::Following(learner) | Role::Observing(learner) => match learner.stage {
+                LearnerStage::Connecting { .. }
+                | LearnerStage::AwaitLeaderInfo
+                | LearnerStage::SavingAccepted { .. } => ZabState::Discovery,
+                LearnerStage::AwaitPlan
+                | LearnerStage::Truncating
+                | LearnerStage::Receiving(_)
+                | LearnerStage::SavingTree
+                | LearnerStage::Syncing
+                | LearnerStage::SettlingHistory
+                | LearnerStage::SavingCurrent
+                | LearnerStage::AwaitUpToDate => ZabState::Synchronization,
+                LearnerStage::Serving => ZabState::Broadcast,
+            },
+        })
+    }
+
+    /// Was it elected, established or not?
+    pub fn is_leading(&self) -> bool {
+        self.leader().is_some()
+    }
+
+    /// Is a leader's tree on its way into this server, or onto its disk?
+    pub fn takes_tree(&self) -> bool {
+        let stage = self.learner().map(|learner| &learner.stage);
+        matches!(stage, Some(LearnerStage::Receiving(_) | LearnerStage::SavingTree))
+    }
+
+    /// Are there txns that it has logged, or is about to log, and not applied?
+    pub fn has_txns_in_flight(&self) -> bool {
+        !self.proposals.is_empty()
+    }
+
+    /// Is a snapshot being written?
+    pub fn writes_snapshot(&self) -> bool {
+        self.snapshot.is_some()
     }
 
     fn leader_status(&self) -> Option<LeaderStatus> {

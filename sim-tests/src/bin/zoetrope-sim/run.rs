@@ -3,7 +3,7 @@
 use crate::subject::Planted;
 use crate::time::duration;
 use crate::{Ended, Exit};
-use sim_tests::{Campaign, Failure, Kin, News, Shard, Tally};
+use sim_tests::{Campaign, Failure, Kin, Met, News, Shard, Tally};
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Write the results here
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Write the table of faults and moments here, as Markdown
+    #[arg(long, value_name = "FILE")]
+    coverage: Option<PathBuf>,
     #[command(flatten)]
     planted: Planted,
 }
@@ -97,7 +100,7 @@ fn campaign(args: &Args) -> Result<Campaign, String> {
 pub(crate) fn run(args: &Args) -> Ended {
     let campaign = campaign(args)?;
     // A file that cannot be written is better known before hours have passed.
-    if let Some(file) = &args.out {
+    for file in args.out.iter().chain(&args.coverage) {
         std::fs::write(file, "").map_err(|error| format!("{}: {error}", file.display()))?;
     }
     let mut progress = Progress::new();
@@ -112,6 +115,10 @@ pub(crate) fn run(args: &Args) -> Ended {
     print_tally(&tally);
     if let Some(file) = &args.out {
         std::fs::write(file, tally.to_text())
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    if let Some(file) = &args.coverage {
+        std::fs::write(file, tally.coverage.page(tally.runs))
             .map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(tally.worst().map_or(Exit::Kept, Exit::of_kind))
@@ -140,6 +147,7 @@ pub(crate) fn print_tally(tally: &Tally) {
         per(simulated_s / 3600.0, *cpu_s) * 60.0,
         per(*inputs as f64, *cpu_s)
     );
+    println!("{}", tally.coverage);
 }
 
 /// One line about what goes on: over and over again on a terminal, now and then in a file.
@@ -164,10 +172,12 @@ impl Progress {
         self.next = Instant::now() + wait;
         let seconds = self.begin.elapsed().as_secs_f64();
         let line = format!(
-            "{seconds:.0} s: {} runs, {:.1} per second, {} faults, {} failures",
+            "{seconds:.0} s: {} runs, {:.1} per second, {} faults, in {} of {} cells, {} failures",
             tally.runs,
             tally.runs as f64 / seconds.max(1e-3),
             tally.faults,
+            tally.coverage.met(),
+            Met::possible(),
             tally.failures.len()
         );
         let (begin, end) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
