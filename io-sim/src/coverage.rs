@@ -3,11 +3,13 @@
 use crate::disk::Keep;
 use crate::role::{self, Role};
 use crate::scenario::{Fault, Harm};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zoetrope_core::{Phase, Server, ZabState};
 
 /// What a server was doing when something happened to it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Moment {
     /// No process runs.
     Down,
@@ -105,6 +107,14 @@ impl Moment {
                 | Self::Observes
                 | Self::Snapshot
         )
+    }
+
+    /// Is it that moment for the server? `None`: no process runs.
+    pub(crate) fn is_of(self, server: Option<&Server>) -> bool {
+        match self {
+            Self::Snapshot => server.is_some_and(Server::writes_snapshot),
+            other => other == Self::of(server),
+        }
     }
 
     /// What that server does; `None`: no process runs.

@@ -1,6 +1,6 @@
 //! What is done to servers and to the network between them.
 
-use crate::coverage::name_of;
+use crate::coverage::{Moment, name_of};
 use crate::disk::Keep;
 use crate::host::Host;
 use crate::judge::{Judge, Verdict};
@@ -142,6 +142,23 @@ impl<J: Judge> World<J> {
         }
         self.figures.faults += 1;
         Ok(())
+    }
+
+    /// Waits for that moment of some server, but no longer than that.
+    pub(crate) fn fault_when(&mut self, moment: Moment, fault: &Fault, ms: u64) -> Verdict {
+        let deadline = self.now + ms * 1000;
+        loop {
+            let is_there = |host: &usize| moment.is_of(self.hosts[*host].server.as_ref());
+            let there: Vec<usize> = (0..self.hosts.len()).filter(is_there).collect();
+            if !there.is_empty() {
+                let host = *self.streams.peers.pick(&there);
+                return self.fault_at(host, fault);
+            }
+            if self.now > deadline {
+                return Ok(());
+            }
+            self.advance()?;
+        }
     }
 
     fn stall(&mut self, host: usize, ms: u64) {

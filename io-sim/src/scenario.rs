@@ -1,5 +1,6 @@
 //! Scenario files: what happens, named by meaning. The grammar stands in scenarios/README.md. Runs nothing.
 
+use crate::coverage::Moment;
 use crate::device::OPS;
 use crate::disk::Keep;
 use crate::scenario_error::ScenarioError;
@@ -131,6 +132,16 @@ pub enum Step {
         at: Target,
         /// What.
         fault: Fault,
+    },
+    /// A fault of the first server that comes to that moment; of none, if none does in time.
+    FaultWhen {
+        /// What the server must be doing.
+        moment: Moment,
+        /// What.
+        fault: Fault,
+        /// How long to wait for it.
+        #[serde(default = "five_thousand")]
+        within: u64,
     },
     /// There must be a leader that serves within that time.
     AwaitLeader(u64),
@@ -386,6 +397,9 @@ fn two_hundred() -> u32 {
 }
 fn two_hundred_u64() -> u64 {
     200
+}
+fn five_thousand() -> u64 {
+    5_000
 }
 fn ten_seconds() -> i32 {
     10_000

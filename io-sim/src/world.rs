@@ -278,6 +278,7 @@ impl<J: Judge> World<J> {
                 let host = self.target(Some(*at));
                 self.fault_at(host, fault)
             }
+            Step::FaultWhen { moment, fault, within } => self.fault_when(*moment, fault, *within),
             Step::AwaitLeader(ms) => self.await_leader(*ms),
             Step::CrashAfter { op, skip, keep, down, at } => {
                 let host = self.target(*at);

@@ -149,6 +149,7 @@ const SOURCES: &[(&str, &str)] = &[
     source!("branch.rs"),
     source!("client.rs"),
     source!("conns.rs"),
+    source!("coverage.rs"),
     source!("device.rs"),
     source!("disk.rs"),
     source!("expect.rs"),
@@ -165,7 +166,8 @@ const SOURCES: &[(&str, &str)] = &[
     source!("scenario_error.rs"),
     source!("scenario_text.rs"),
     source!("schedule.rs"),
-    source!("swarm.rs"),
+    source!("swarm/mod.rs"),
+    source!("swarm/moments.rs"),
     source!("turns.rs"),
     source!("world.rs"),
 ];

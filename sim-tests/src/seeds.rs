@@ -47,6 +47,16 @@ fn run(swarm: Swarm, seed: u64) -> Result<Report, String> {
     }
 }
 
+/// The same seed once more: a run is a pure function of its seed.
+fn run_again(swarm: Swarm, seed: u64, first: &Result<Report, String>) -> Result<(), String> {
+    let again = run(swarm, seed);
+    let same = match (first, &again) {
+        (Ok(first), Ok(again)) => first.trace == again.trace,
+        (first, again) => first.as_ref().err() == again.as_ref().err(),
+    };
+    if same { Ok(()) } else { Err(format!("seed {seed} tells another story the second time")) }
+}
+
 /// Time this thread has spent on a CPU, ns; 0 where the system does not say.
 pub fn thread_cpu_ns() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
@@ -64,6 +74,8 @@ pub fn run_seeds(swarm: Swarm) -> Results {
         (None, Some(count)) => (0..count.div_ceil(swarm.one_in)).collect(),
         (None, None) => (0..swarm.seeds).collect(),
     };
+    // Where nobody asks for a number they are few, and run twice.
+    let twice = number("ZOETROPE_SEED").or(number("ZOETROPE_SEEDS")).is_none();
     let cpu_ns = AtomicU64::new(0);
     let next = AtomicU64::new(0);
     let results = Mutex::new(Vec::new());
@@ -72,7 +84,10 @@ pub fn run_seeds(swarm: Swarm) -> Results {
         for _ in 0..cores {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    let result = run(swarm, *seed);
+                    let mut result = run(swarm, *seed);
+                    if twice && let Err(another) = run_again(swarm, *seed, &result) {
+                        result = Err(another);
+                    }
                     // At once: a long run may have hours to go.
                     if let Err(violation) = &result {
                         println!("seed {seed} breaks a promise: {violation}");
@@ -92,7 +107,8 @@ pub fn run_seeds(swarm: Swarm) -> Results {
         }
     }
     if !all.reports.is_empty() {
-        print_figures(&all.reports, cpu_ns.into_inner() as f64 / 1e9);
+        let runs = if twice { 2.0 } else { 1.0 };
+        print_figures(&all.reports, cpu_ns.into_inner() as f64 / 1e9 / runs);
     }
     all.failures.sort();
     all

@@ -62,7 +62,8 @@ fn unfit(scenario: &Scenario) -> Option<String> {
         matches!(fault, Fault::Wipe { .. } | Fault::Damage { .. } | Fault::LyingFsync { .. })
     };
     scenario.steps.iter().find_map(|step| match step {
-        Step::Fault(fault) | Step::FaultAt { fault, .. } if forgets(fault) => Some(format!(
+        Step::Fault(fault) | Step::FaultAt { fault, .. } | Step::FaultWhen { fault, .. }
+            if forgets(fault) => Some(format!(
             "{fault:?}: where a disk forgets what was synced, a further loss of power may lose what is committed"
         )),
         _ => None,

@@ -137,6 +137,10 @@ impl Shrinker {
             let plainer = self.with(|s| s.steps[n] = crash);
             self.takes(&plainer);
         }
+        if let Step::FaultWhen { fault, .. } = self.best.steps[n].clone() {
+            let plainer = self.with(|s| s.steps[n] = Step::Fault(fault));
+            self.takes(&plainer);
+        }
         for keep in ["all", "nothing"] {
             let Some(plainer) = self.with_value(n, &|step| set_keep(step, keep)) else { continue };
             self.takes(&plainer);

@@ -1,6 +1,9 @@
 //! Seed → scenario: each seed leaves some kinds of operations and faults out, so that those that are left meet more
 //! often. Runs nothing.
 
+mod moments;
+
+use crate::coverage::Moment;
 use crate::disk::Keep;
 use crate::rng::Rng;
 use crate::scenario::{Fault, Harm, LocalSessions, Operation, RoleName, Scenario, Step, Target};
@@ -32,6 +35,7 @@ pub fn swarm(seed: u64) -> Scenario {
         let step = if round == 1 || round == 3 { crash(&mut rng) } else { fault(&off, &mut rng) };
         steps.push(step);
     }
+    steps.extend(moments::alone(seed));
     steps.push(Step::Run(rng.between(1, 4000)));
     if rng.one_in(3) {
         steps.push(Step::Idle(rng.between(1000, 90_000)));
@@ -138,6 +142,11 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
             _ => ensemble_fault(&off, servers, &mut rng, &mut harms),
         });
     }
+    let read_only = Rng::new(seed, "read-only").one_in(3);
+    steps.extend(moments::together(seed, servers, observers > 0, read_only));
+    // Most learners are brought level by DIFF, unless that is forbidden.
+    let of_tree = |step: &Step| matches!(step, Step::FaultWhen { moment: Moment::LearnerTree, .. });
+    let by_tree = steps.iter().any(of_tree);
     steps.extend(short_reign(seed, servers));
     steps.extend(slow_snapshot(seed));
     steps.push(Step::Run(rng.between(1, 8_000)));
@@ -163,11 +172,11 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         peers: Some(peers),
         observers,
         groups,
-        force_snapshot_sync: Rng::new(seed, "settings of servers").one_in(20),
+        force_snapshot_sync: by_tree || Rng::new(seed, "settings of servers").one_in(20),
         // These are drawn from streams of their own.
         observer_masters: observers > 0 && Rng::new(seed, "observer masters").below(3) > 0,
         syncs: (observers > 0 && Rng::new(seed, "syncs").one_in(2)).then_some(1),
-        read_only: Rng::new(seed, "read-only").one_in(3),
+        read_only,
         local_sessions: local_sessions(seed),
         without,
         steps,
