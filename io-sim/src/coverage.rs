@@ -2,7 +2,7 @@
 
 use crate::disk::Keep;
 use crate::role::{self, Role};
-use crate::scenario::{Fault, Harm};
+use crate::scenario::{Fault, Files, Harm};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zoetrope_core::{Phase, Server, ZabState};
@@ -143,7 +143,7 @@ impl Moment {
 }
 
 /// Names of the faults that are counted, as scenarios write them.
-pub const FAULTS: [&str; 38] = [
+pub const FAULTS: [&str; 40] = [
     "crash, nothing kept",
     "crash, all kept",
     "crash, some kept",
@@ -156,6 +156,8 @@ pub const FAULTS: [&str; 38] = [
     "wall-jump",
     "drift",
     "disk-full",
+    "files-full, logs",
+    "files-full, snapshots",
     "disk-stall",
     "snapshot-stall",
     "slow-disk",
@@ -195,6 +197,8 @@ pub fn name_of(fault: &Fault) -> Option<&'static str> {
         Fault::WallJump(_) => "wall-jump",
         Fault::Drift(_) => "drift",
         Fault::DiskFull(_) => "disk-full",
+        Fault::FilesFull { files: Files::Logs, .. } => "files-full, logs",
+        Fault::FilesFull { files: Files::Snapshots, .. } => "files-full, snapshots",
         Fault::DiskStall(_) => "disk-stall",
         Fault::SnapshotStall(_) => "snapshot-stall",
         Fault::SlowDisk { .. } => "slow-disk",

@@ -50,7 +50,7 @@ impl<J: Judge> World<J> {
         }
         for host in 0..self.hosts.len() {
             self.hosts[host].slow_disk_until = 0;
-            if self.hosts[host].room_left.take().is_some() {
+            if self.hosts[host].find_room() {
                 let at = self.at(host);
                 self.judge.room(at, false);
             }

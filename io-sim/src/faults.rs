@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::judge::{Judge, Verdict};
 use crate::net::Death;
 use crate::role::{self, Role};
-use crate::scenario::{Fault, Harm, RoleName, Target};
+use crate::scenario::{Fault, Files, Harm, RoleName, Target};
 use crate::world::{Event, HostEvent, Mend, World};
 
 impl<J: Judge> World<J> {
@@ -109,6 +109,13 @@ impl<J: Judge> World<J> {
             Fault::DiskFull(ms) => {
                 self.hosts[host].room_left = Some(0);
                 self.judge.room(self.at(host), true);
+                self.plan(ms * 1000, Event::DiskHasRoom(host));
+            }
+            Fault::FilesFull { files, ms } => {
+                self.hosts[host].full = Some(*files);
+                if *files == Files::Logs {
+                    self.judge.room(self.at(host), true);
+                }
                 self.plan(ms * 1000, Event::DiskHasRoom(host));
             }
             Fault::DiskStall(ms) => self.hosts[host].stall_disk_us = ms * 1000,

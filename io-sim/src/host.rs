@@ -5,7 +5,7 @@ use crate::device::{Armed, Done, Op, Queue};
 use crate::disk::{Disk, Keep, SectorHarm};
 use crate::mistake::Mistake;
 use crate::rng::Rng;
-use crate::scenario::Harm;
+use crate::scenario::{Files, Harm};
 use std::collections::{BTreeMap, VecDeque};
 use zoetrope_core::{
     Dir, Epoch, FileId, FilePlace, Input, Instant, Listing, Now, Server, Sid, Timer,
@@ -41,6 +41,8 @@ pub(crate) struct Host {
     pub(crate) wall_jump_ms: i64,
     /// Bytes that a full disk still has: what was given back. `None`: plenty.
     pub(crate) room_left: Option<u64>,
+    /// The file system of these files alone has no room, whatever is given back.
+    pub(crate) full: Option<Files>,
     pub(crate) stall_disk_us: u64,
     pub(crate) stall_snapshot_us: u64,
     pub(crate) slow_disk_us: u64,
@@ -79,6 +81,7 @@ impl Host {
             drift: 0,
             wall_jump_ms: 0,
             room_left: None,
+            full: None,
             stall_disk_us: 0,
             stall_snapshot_us: 0,
             slow_disk_us: 0,
@@ -226,7 +229,7 @@ impl Host {
         match op {
             Op::Reserve { file, name, upto } => {
                 let more = upto.saturating_sub(self.disk.len(&name));
-                if !self.take_room(more) {
+                if self.full == Some(Files::Logs) && more > 0 || !self.take_room(more) {
                     return (Some(Done::NoRoom { file }), false);
                 }
                 self.disk.reserve(&name, upto);
@@ -301,7 +304,7 @@ impl Host {
         if at == 0 {
             self.remove(MAKING);
         }
-        if !self.take_room(bytes.len() as u64) {
+        if self.full == Some(Files::Snapshots) || !self.take_room(bytes.len() as u64) {
             self.remove(MAKING);
             return Done::SnapFailed;
         }
@@ -312,6 +315,12 @@ impl Host {
     fn remove(&mut self, name: &str) {
         self.give_room(self.disk.len(name));
         self.disk.remove(name);
+    }
+
+    /// There is room again. Was there none for the log?
+    pub(crate) fn find_room(&mut self) -> bool {
+        let full = self.full.take();
+        self.room_left.take().is_some() || full == Some(Files::Logs)
     }
 
     /// Is there room for that many bytes more?

@@ -35,7 +35,9 @@ pub use judge::{At, Figures, Judge, Left, Outcome, Peer, Verdict};
 pub use mistake::Mistake;
 pub use rng::{Rng, Streams};
 pub use role::{Role, role_of, serves};
-pub use scenario::{Fault, Harm, LocalSessions, Operation, RoleName, Scenario, Step, Target};
+pub use scenario::{
+    Fault, Files, Harm, LocalSessions, Operation, RoleName, Scenario, Step, Target,
+};
 pub use scenario_error::ScenarioError;
 pub use swarm::{swarm, swarm_ensemble};
 pub use trace::{DiskOp, Event, Frame, Lane, Message, Record, State, Traced, What};

@@ -183,6 +183,16 @@ pub enum RoleName {
     Observer,
 }
 
+/// Files that may have a file system of their own (`dataLogDir`, `dataDir`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Files {
+    /// Txn logs.
+    Logs,
+    /// Snapshots.
+    Snapshots,
+}
+
 /// What a disk at rest has come to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -227,6 +237,13 @@ pub enum Fault {
     Drift(i64),
     /// The disk is full for that time.
     DiskFull(u64),
+    /// The file system that holds these files has no room for that time, and the other one has.
+    FilesFull {
+        /// Which.
+        files: Files,
+        /// How long.
+        ms: u64,
+    },
     /// The devices answer that much later, once.
     DiskStall(u64),
     /// The snapshot device alone answers that much later, once.

@@ -332,6 +332,7 @@ impl<J: Judge> World<J> {
                 && self.now >= host.paused_until
                 && self.now >= host.slow_disk_until
                 && host.room_left.is_none()
+                && host.full.is_none()
         };
         self.hosts.iter().all(fine) && !self.net.is_hurt()
     }
@@ -399,8 +400,9 @@ impl<J: Judge> World<J> {
             Event::Net(_, event) => return self.net_event(&event),
             Event::Mend(mend) => self.mend(mend),
             Event::DiskHasRoom(host) => {
-                self.hosts[host].room_left = None;
-                self.judge.room(self.at(host), false);
+                if self.hosts[host].find_room() {
+                    self.judge.room(self.at(host), false);
+                }
             }
             Event::Look => {
                 self.plan(500_000, Event::Look);

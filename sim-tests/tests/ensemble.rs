@@ -95,6 +95,7 @@ fn the_swarm_holds_every_size_and_every_fault() {
         "WallJump",
         "Drift",
         "DiskFull",
+        "FilesFull",
         "DiskStall",
         "SlowDisk",
         "SnapshotStall",

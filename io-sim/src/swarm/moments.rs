@@ -7,7 +7,7 @@ use super::{
 };
 use crate::coverage::Moment;
 use crate::rng::Rng;
-use crate::scenario::{Fault, Step, Target};
+use crate::scenario::{Fault, Files, Step, Target};
 
 /// Some runs of one server have one to three such faults.
 pub(super) fn alone(seed: u64) -> Vec<Step> {
@@ -28,8 +28,9 @@ pub(super) fn alone(seed: u64) -> Vec<Step> {
             Moment::Snapshot => Some(Step::Fault(Fault::Snapshot)),
             _ => None,
         });
-        let drawn = match (rng.one_in(3), fault(&[false; FAULTS as usize], &mut rng)) {
-            (false, Step::Fault(fault)) => fault,
+        let drawn = match (rng.below(6) > 1, fault(&[false; FAULTS as usize], &mut rng)) {
+            (true, Step::Fault(fault)) => fault,
+            (true, _) => files_full(&mut rng),
             _ => Fault::Crash { keep: *rng.pick(&KEEPS), down: rng.between(10, 2_000) },
         };
         steps.push(Step::FaultWhen { moment, fault: drawn, within: 2_000 });
@@ -98,13 +99,20 @@ fn cause(moment: Moment, servers: u32, rng: &mut Rng) -> Option<Step> {
     })
 }
 
+/// One of the two file systems has no room.
+fn files_full(rng: &mut Rng) -> Fault {
+    let files = *rng.pick(&[Files::Logs, Files::Snapshots]);
+    Fault::FilesFull { files, ms: rng.between(500, 8_000) }
+}
+
 /// Any fault there is.
 fn any(servers: u32, rng: &mut Rng) -> Fault {
     let client = rng.below(6) as u32;
     match rng.below(12) {
         0..=2 => Fault::Crash { keep: *rng.pick(&KEEPS), down: down(rng) },
         3..=6 => one_server(rng.between(2, 11), rng),
-        7 => Fault::SnapshotStall(rng.between(5, 4_000)),
+        7 if rng.one_in(2) => Fault::SnapshotStall(rng.between(5, 4_000)),
+        7 => files_full(rng),
         8 => forget(rng.between(10, 3_000), rng),
         9 => match rng.below(3) {
             0 => Fault::Disconnect,
