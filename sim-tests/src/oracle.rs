@@ -432,7 +432,8 @@ impl Oracle {
 
     /// One frame to one client.
     fn frame(&mut self, now: u64, id: ConnId, frame: &[u8]) -> Result<(), String> {
-        let conn = self.conns.get_mut(&id).ok_or(format!("{id} is answered, but closed"))?;
+        let conn =
+            self.conns.get_mut(&id).ok_or_else(|| format!("{id} is answered, but closed"))?;
         if let Some(greeting) = conn.greeting.take() {
             return self.welcome(now, id, &greeting, frame);
         }
@@ -445,7 +446,7 @@ impl Oracle {
             -1 => self.event(id, zxid, &mut r),
             -4 => {
                 let proven =
-                    conn.auths.pop_front().ok_or(format!("{id}: nobody asked for auth"))?;
+                    conn.auths.pop_front().ok_or_else(|| format!("{id}: nobody asked for auth"))?;
                 if !conn.proven.contains(&proven) {
                     conn.proven.push(proven);
                 }

@@ -143,8 +143,8 @@ impl Together {
                     // Nobody could commit anything by that.
                     self.protocol.must_be_committed(at.sid, zxid)?;
                 } else if zxid > 0 {
-                    let why = format!("a reply of server {} to {id}", at.sid);
-                    self.protocol.commit(zxid, &why)?;
+                    let why = format_args!("a reply of server {} to {id}", at.sid);
+                    self.protocol.commit(zxid, why)?;
                 }
             }
         }

@@ -10,6 +10,7 @@ use super::packet::{
 };
 use super::votes::Votes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use zoetrope_core::{ChanId, Ensemble, Link, Sid};
 use zoetrope_io_sim::{At, Left, Op, Peer, Role};
 
@@ -107,7 +108,7 @@ impl Protocol {
     }
 
     /// Something shows that everything up to here is committed.
-    pub(crate) fn commit(&mut self, zxid: i64, why: &str) -> Verdict {
+    pub(crate) fn commit(&mut self, zxid: i64, why: impl Display) -> Verdict {
         let news = self.history.commit(zxid, why)?;
         self.news.extend(news);
         Ok(())
@@ -534,7 +535,7 @@ impl Protocol {
         named("P2", first == digest, || {
             format!("at {txn:#x} {sid} has the tree {digest:x}, and {who} had {first:x}")
         })?;
-        self.commit(txn, &format!("what {sid} has applied"))?;
+        self.commit(txn, format_args!("what {sid} has applied"))?;
         let durable = txn == 0 || self.known(sid).performed.holds(txn);
         named("E9", durable, || {
             format!("{sid} has applied {zxid:#x}, which is {txn:#x} and not on its disk")

@@ -1,6 +1,7 @@
 //! The ghost log: every txn any leader ever proposed, who came before it, and which of them are committed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use zoetrope_core::Sid;
 
 /// Epoch of a zxid.
@@ -135,7 +136,7 @@ impl History {
     }
 
     /// Something shows that everything up to here is committed. Answers what was not known to be.
-    pub(crate) fn commit(&mut self, zxid: i64, why: &str) -> Result<Vec<i64>, String> {
+    pub(crate) fn commit(&mut self, zxid: i64, why: impl Display) -> Result<Vec<i64>, String> {
         let txn = self.txn(zxid);
         let head = self.head();
         if txn == 0 || self.is_committed(txn) {
