@@ -6,6 +6,7 @@ use crate::schedule::Class;
 use crate::turns::ToPeer;
 use crate::world::{Event, World};
 use std::net::{IpAddr, Ipv4Addr};
+use zoetrope_core::wire::Reader;
 use zoetrope_core::{Input, Link};
 
 impl<J: Judge> World<J> {
@@ -64,6 +65,9 @@ impl<J: Judge> World<J> {
         match told {
             Told::Up { chan, far, other, link, began } => {
                 let there = self.hosts[other].sid;
+                if link == Link::Election && self.old_votes.contains(&there) {
+                    self.old_links.insert((host, chan));
+                }
                 self.judge.peer_up(at, Peer { chan, far, other: there, link, began });
                 // On a quorum link, who has opened it has to say so itself.
                 let sid = (began || link == Link::Election).then_some(there);
@@ -71,10 +75,14 @@ impl<J: Judge> World<J> {
                 self.input(host, &Input::PeerUp { sid, chan, link, addr });
             }
             Told::Down { chan } => {
+                self.old_links.remove(&(host, chan));
                 self.judge.peer_down(at, chan);
                 self.input(host, &Input::PeerDown { chan });
             }
-            Told::Bytes { chan, bytes } => {
+            Told::Bytes { chan, mut bytes } => {
+                if self.old_links.contains(&(host, chan)) {
+                    bytes = old_votes(&bytes);
+                }
                 self.judge.peer_heard(at, chan, &bytes)?;
                 self.input(host, &Input::PeerFrames { chan, bytes: &bytes });
             }
@@ -86,4 +94,30 @@ impl<J: Judge> World<J> {
         }
         Ok(())
     }
+}
+
+/// Votes as Java 3.4 says them: of version 1, which ends before the configuration (quorum protocol §4.1).
+fn old_votes(bytes: &[u8]) -> Vec<u8> {
+    const BEFORE_VERSION: usize = 36;
+    let mut old = Vec::with_capacity(bytes.len());
+    let mut r = Reader::new(bytes);
+    let mut rest = bytes;
+    while let Ok(Some(vote)) = r.buffer() {
+        rest = r.rest();
+        r = Reader::new(rest);
+        match vote.get(..BEFORE_VERSION) {
+            Some(head) => {
+                let (len, version) = (BEFORE_VERSION as i32 + 4, 1i32);
+                old.extend_from_slice(&len.to_be_bytes());
+                old.extend_from_slice(head);
+                old.extend_from_slice(&version.to_be_bytes());
+            }
+            None => {
+                old.extend_from_slice(&(vote.len() as i32).to_be_bytes());
+                old.extend_from_slice(vote);
+            }
+        }
+    }
+    old.extend_from_slice(rest);
+    old
 }

@@ -48,6 +48,9 @@ pub struct Scenario {
     /// Learners that are brought level at a time before observers are turned away; left out: Java's numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub syncs: Option<u32>,
+    /// Ids of servers whose votes are heard as Java 3.4 says them: without a configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_votes: Vec<u32>,
     /// Followers have observers of their own (`observerMasterPort`), and observers turn to them instead of the leader.
     #[serde(default, skip_serializing_if = "is_false")]
     pub observer_masters: bool,

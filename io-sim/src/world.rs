@@ -16,9 +16,9 @@ use crate::net::{Net, NetEvent};
 use crate::rng::Streams;
 use crate::scenario::{LocalSessions, Scenario, Step};
 use crate::schedule::{Class, Schedule};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use zoetrope_core::{
-    Config, ConnId, Ensemble, Input, Instant, Member, PeerAddress, Server, Sid, Timer,
+    ChanId, Config, ConnId, Ensemble, Input, Instant, Member, PeerAddress, Server, Sid, Timer,
 };
 
 #[derive(Clone, Debug)]
@@ -89,6 +89,10 @@ pub struct World<J> {
     pub(crate) config: Config,
     pub(crate) pipeline: usize,
     pub(crate) mistake: Mistake,
+    /// Servers whose votes are heard in their old form.
+    pub(crate) old_votes: Vec<Sid>,
+    /// Links on which such a server is heard, by who hears it.
+    pub(crate) old_links: BTreeSet<(usize, ChanId)>,
     /// When anything was last wrong with any server or link, µs.
     pub(crate) troubled_at: u64,
     pub(crate) figures: Figures,
@@ -176,6 +180,8 @@ impl<J: Judge> World<J> {
             config,
             pipeline: scenario.pipeline.max(1) as usize,
             mistake,
+            old_votes: scenario.old_votes.iter().map(|sid| Sid(i64::from(*sid))).collect(),
+            old_links: BTreeSet::new(),
             troubled_at: 0,
             figures: Figures::default(),
             trace: 0xcbf2_9ce4_8422_2325,

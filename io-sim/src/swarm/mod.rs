@@ -56,6 +56,7 @@ pub fn swarm(seed: u64) -> Scenario {
         groups: Vec::new(),
         force_snapshot_sync: false,
         syncs: None,
+        old_votes: Vec::new(),
         read_only: false,
         local_sessions: LocalSessions::Off,
         without,
@@ -174,6 +175,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         groups,
         force_snapshot_sync: by_tree || Rng::new(seed, "settings of servers").one_in(20),
         // These are drawn from streams of their own.
+        old_votes: old_votes(seed, servers),
         observer_masters: observers > 0 && Rng::new(seed, "observer masters").below(3) > 0,
         syncs: (observers > 0 && Rng::new(seed, "syncs").one_in(2)).then_some(1),
         read_only,
@@ -256,6 +258,15 @@ fn slow_snapshot(seed: u64) -> Vec<Step> {
         Step::CrashAfter { op: "finish".to_owned(), skip: 0, keep, down, at: Some(sid) },
         Step::Requests(rng.between(1, 100)),
     ]
+}
+
+/// Some servers speak like older ones, in one ensemble of eight. Drawn from a stream of its own.
+fn old_votes(seed: u64, servers: u32) -> Vec<u32> {
+    let mut rng = Rng::new(seed, "old votes");
+    match rng.one_in(8) {
+        true => (1..=servers).filter(|_| rng.one_in(2)).collect(),
+        false => Vec::new(),
+    }
 }
 
 /// Local sessions, for one ensemble in three. Drawn from a stream of its own.
