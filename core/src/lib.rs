@@ -8,6 +8,7 @@ mod effect;
 mod election;
 mod ensemble;
 mod ensemble_text;
+pub mod flight;
 mod ids;
 mod input;
 mod journal;
@@ -38,6 +39,8 @@ pub use input::{Command, Device, Input, Link};
 pub use planted::plant;
 pub use planted::{Plant, planted};
 pub use server::{Listing, Server, Turn};
-pub use status::{ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary};
+pub use status::{
+    ConnStatus, Histogram, LeaderStatus, Marks, Phase, SessionStatus, Status, Summary, ZnodeStatus,
+};
 pub use time::{Instant, Now};
 pub use zab::SyncBranch;
