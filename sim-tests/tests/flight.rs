@@ -116,9 +116,9 @@ fn a_damaged_recording_replays_up_to_the_damage() {
     let mut rng = Rng::new(1, "damage");
     let (mut shorter, mut none) = (0, 0);
     for scenario in scenarios(1, 1) {
-        for file in record(&scenario, false).1.iter().take(30) {
+        for file in record(&scenario, false).1.iter().take(12) {
             let whole = replay_damaged(file).expect("the file is whole");
-            for _ in 0..10 {
+            for _ in 0..6 {
                 let mut bytes = file.clone();
                 let at = rng.below(bytes.len() as u64) as usize;
                 match rng.below(3) {
@@ -140,7 +140,7 @@ fn a_damaged_recording_replays_up_to_the_damage() {
         }
     }
     println!("{shorter} replayed up to the damage, {none} not at all");
-    assert!(shorter > 100 && none > 10, "{shorter} {none}");
+    assert!(shorter > 20 && none > 5, "{shorter} {none}");
 }
 
 /// CRC-32 as zip has it.
