@@ -17,6 +17,8 @@ pub use writer::flush_recording;
 
 /// Bytes that may wait for the writer.
 const WAITING_MAX: usize = 32 << 20;
+/// Bytes a file may have, or four times what is enough, where no other can be begun: the server reads its disk.
+const FILE_MAX: u64 = 64 << 20;
 /// A copy is not made where more than this waits already.
 const WAITING_FOR_SLICES: usize = 4 << 20;
 /// Bytes of the copy that are made at a time: some hundred znodes.
@@ -135,7 +137,13 @@ impl Flight {
         match &self.current {
             Some(current) if current.len < current.enough => return,
             // A server that never comes to be copied, because it reads for ever, must not fill the disk.
-            Some(current) if current.len > current.enough.saturating_mul(4) => self.gap(now),
+            Some(current) if current.len > FILE_MAX.max(current.enough.saturating_mul(4)) => {
+                tracing::warn!(
+                    "a file of the flight recorder becomes too long while the server reads: the recording has a gap"
+                );
+                self.gap(now);
+                self.not_before = now.mono;
+            }
             _ => {}
         }
         if now.mono < self.not_before {
