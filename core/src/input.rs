@@ -27,6 +27,7 @@ pub enum Input<'a> {
         /// Who sent them.
         conn: ConnId,
         /// The frames.
+        #[serde(serialize_with = "crate::flight::bytes::serialize")]
         bytes: &'a [u8],
     },
     /// The connection is gone; its session is not.
@@ -65,6 +66,7 @@ pub enum Input<'a> {
         /// Which link.
         chan: ChanId,
         /// The bytes.
+        #[serde(serialize_with = "crate::flight::bytes::serialize")]
         bytes: &'a [u8],
     },
     /// A link is gone.
@@ -123,6 +125,7 @@ pub enum Input<'a> {
         /// Offset of the first byte, after decompression.
         at: u64,
         /// What stands there.
+        #[serde(serialize_with = "crate::flight::bytes::serialize")]
         bytes: &'a [u8],
     },
     /// Answers [`Effect::Read`](crate::Effect::Read): the file cannot be read there.

@@ -8,6 +8,7 @@ mod effect;
 mod election;
 mod ensemble;
 mod ensemble_text;
+pub mod flight;
 mod ids;
 mod input;
 mod journal;
@@ -39,7 +40,8 @@ pub use planted::plant;
 pub use planted::{Plant, planted};
 pub use server::{Listing, Server, Turn};
 pub use status::{
-    ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary, ZabState,
+    ConnStatus, Histogram, LeaderStatus, Marks, Phase, SessionStatus, Status, Summary, ZabState,
+    ZnodeStatus,
 };
 pub use time::{Instant, Now};
 pub use zab::SyncBranch;

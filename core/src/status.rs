@@ -3,6 +3,8 @@
 
 use crate::ids::{ConnId, Epoch, SessionId, Sid, Xid, Zxid};
 use crate::time::Instant;
+use crate::wire::{Acl, Stat};
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// What the server is doing.
@@ -81,7 +83,7 @@ pub struct LeaderStatus {
 }
 
 /// Minimum, maximum and sum of a figure.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// Smallest value; 0 when there is none.
     pub min: u64,
@@ -109,7 +111,7 @@ impl Summary {
 }
 
 /// A summary that also knows percentiles, to the next power of two.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Histogram {
     /// Minimum, maximum, sum, count.
     pub summary: Summary,
@@ -270,4 +272,34 @@ pub struct SessionStatus {
     pub deadline: Instant,
     /// No other server knows it.
     pub local: bool,
+}
+
+/// What [`Status`] leaves out, for who looks into a recording.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Marks {
+    /// Whom the last election it took part in made leader.
+    pub leader: Option<Sid>,
+    /// The txn log that is being written.
+    pub log: Option<String>,
+    /// Bytes appended to logs since the process started.
+    pub log_appended: u64,
+    /// How many of them are not known to be durable.
+    pub log_in_flight: u64,
+    /// The last of the txns that this process has logged and knows to be durable.
+    pub zxid_durable: Option<Zxid>,
+    /// The txns that learners can be brought level with from memory: those above the first, up to the second.
+    pub history: (Zxid, Zxid),
+}
+
+/// One znode.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ZnodeStatus {
+    /// Its Stat.
+    pub stat: Stat,
+    /// Its data.
+    pub data: Option<Vec<u8>>,
+    /// Who may do what.
+    pub acl: Vec<Acl>,
+    /// Names of its children, newest first.
+    pub children: Vec<String>,
 }

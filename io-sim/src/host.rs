@@ -3,6 +3,7 @@
 
 use crate::device::{Armed, Done, Op, Queue};
 use crate::disk::{Disk, Keep, SectorHarm};
+use crate::flight::Flight;
 use crate::mistake::Mistake;
 use crate::rng::Rng;
 use crate::scenario::{Files, Harm};
@@ -61,6 +62,8 @@ pub(crate) struct Host {
     mistake: Mistake,
     /// What its devices have told the server.
     told: u32,
+    /// What the server is told is written down.
+    pub(crate) flight: Option<Box<Flight>>,
 }
 
 impl Host {
@@ -95,6 +98,7 @@ impl Host {
             copy: (Disk::default(), EpochFiles::default()),
             mistake,
             told: 0,
+            flight: None,
         }
     }
 
@@ -145,7 +149,13 @@ impl Host {
     pub(crate) fn input(&mut self, now: u64, input: &Input<'_>) -> bool {
         let clock = self.clock(now);
         let Some(server) = &mut self.server else { return false };
+        if let Some(flight) = &mut self.flight {
+            flight.input(clock, input);
+        }
         server.input(clock, input);
+        if let Some(flight) = &mut self.flight {
+            flight.copy(server, clock);
+        }
         true
     }
 

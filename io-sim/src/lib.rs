@@ -12,6 +12,7 @@ mod device;
 mod disk;
 mod expect;
 mod faults;
+mod flight;
 mod host;
 mod judge;
 mod mistake;
@@ -40,5 +41,5 @@ pub use scenario::{
 };
 pub use scenario_error::ScenarioError;
 pub use swarm::{swarm, swarm_ensemble};
-pub use trace::{DiskOp, Event, Frame, Lane, Message, Record, State, Traced, What};
+pub use trace::{DiskOp, Event, FlightTrace, Frame, Lane, Message, Record, State, Traced, What};
 pub use world::{World, settings};

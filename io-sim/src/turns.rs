@@ -61,6 +61,9 @@ impl<J: Judge> World<J> {
         let (seed, now) = (self.streams.server.draw(), self.hosts[host].clock(self.now));
         let mut config = self.config.clone();
         config.sid = self.hosts[host].sid;
+        if let Some(flight) = &mut self.hosts[host].flight {
+            flight.born(&config, seed, now, &listing);
+        }
         self.hosts[host].server = Some(Server::new(config, seed, now, listing));
         self.net.host_up(host);
         self.plan_own(0, Class::Turn, host, OwnEvent::Turn);
@@ -110,6 +113,9 @@ impl<J: Judge> World<J> {
     pub(crate) fn stop(&mut self, host: usize, down_ms: u64, death: Death) {
         if self.hosts[host].server.take().is_none() {
             return;
+        }
+        if let Some(flight) = &mut self.hosts[host].flight {
+            flight.killed();
         }
         self.troubled_at = self.now;
         self.hosts[host].incarnation += 1;
@@ -164,7 +170,10 @@ impl<J: Judge> World<J> {
         let Some(mut server) = self.hosts[host].server.take() else { return Ok(()) };
         let mut sending = Sending::default();
         let fate = self.carry_out(host, &mut server, &mut sending)?;
-        let at = self.at(host);
+        let (at, now) = (self.at(host), self.hosts[host].clock(self.now));
+        if let Some(flight) = &mut self.hosts[host].flight {
+            flight.copy(&mut server, now);
+        }
         if fate.served {
             self.hosts[host].serves();
             self.judge.serving(at, &server)?;
@@ -209,7 +218,15 @@ impl<J: Judge> World<J> {
     ) -> Result<Fate, String> {
         let now = self.hosts[host].clock(self.now);
         let (at, together) = (self.at(host), self.together());
+        let mut flight = self.hosts[host].flight.take();
+        if let Some(flight) = &mut flight {
+            flight.turn_begins(now);
+        }
         let turn = server.effects(now);
+        if let Some(flight) = &mut flight {
+            flight.turn_ends(&turn);
+        }
+        self.hosts[host].flight = flight;
         let mut fate = Fate::default();
         for effect in turn.effects() {
             if let Some((queue, op)) = device_op(effect, &turn) {

@@ -9,6 +9,7 @@ use crate::branch::{CrashAt, Watch};
 use crate::client::{Client, Life};
 use crate::conns::Conn;
 use crate::device::{Armed, Done, Queue};
+use crate::flight::Flight;
 use crate::host::Host;
 use crate::judge::{At, Figures, Judge, Outcome, Verdict};
 use crate::mistake::Mistake;
@@ -221,6 +222,22 @@ impl<J: Judge> World<J> {
         }
         self.figures.simulated_us = self.now;
         Outcome { violation, trace: self.trace, figures: self.figures.clone() }
+    }
+
+    /// From here on every server's flight is recorded, in files that begin at random moments, which `seed` decides. With
+    /// `replace` each server is then what its new file says. To be called before anything has happened.
+    pub fn record_flights(&mut self, seed: u64, replace: bool) {
+        for (number, host) in self.hosts.iter_mut().enumerate() {
+            host.flight = Some(Box::new(Flight::new(seed, number, replace)));
+        }
+    }
+
+    /// The recordings of all servers, of each in order.
+    pub fn flights(&self) -> impl Iterator<Item = (Sid, &[u8])> {
+        self.hosts.iter().flat_map(|host| {
+            let files = host.flight.iter().flat_map(|flight| flight.files());
+            files.map(|file| (host.sid, file))
+        })
     }
 
     /// Lets the world end at that moment, whatever its steps say; µs.

@@ -13,6 +13,7 @@ use crate::conn::{
 };
 use crate::data_dir::DataDirs;
 use crate::disk::{DeviceOp, Disk, DiskDone, ThreadDisk};
+use crate::flight::Flight;
 use crate::peers::Peers;
 use crate::settings::{RunError, Settings};
 use crate::sockets::{self, BACKLOG};
@@ -29,8 +30,8 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_local;
 use zoetrope_core::{
-    Command, ConnId, Device, Effect, FilePlace, Input, Instant, Listing, Milestone, Server, Timer,
-    Turn,
+    Command, ConnId, Device, Effect, FilePlace, Input, Instant, Listing, Milestone, Now, Server,
+    Timer, Turn,
 };
 
 /// What a run stands on: a disk, what stands on it, and where its answers come from.
@@ -93,7 +94,12 @@ pub async fn run_on(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let clock = Clock::start();
-    let server = Server::new(settings.core.clone(), settings.seed, clock.now(), storage.listing);
+    let (now, listing) = (clock.now(), storage.listing);
+    let flight = match &settings.recording {
+        Some(recording) => Some(Flight::start(&settings, recording, now, &listing)?),
+        None => None,
+    };
+    let server = Server::new(settings.core.clone(), settings.seed, now, listing);
     let listener = match settings.client_addr {
         Some(addr) => {
             let backlog = settings.backlog.unwrap_or(BACKLOG);
@@ -106,6 +112,7 @@ pub async fn run_on(
     let shared = Rc::new(Shared {
         core: RefCell::new(Core {
             server,
+            flight,
             conns: HashMap::new(),
             per_addr: HashMap::new(),
             timers: BTreeMap::new(),
@@ -138,6 +145,11 @@ pub async fn run_on(
     if let Some(accepting) = accepting {
         accepting.abort();
     }
+    let mut core = shared.core.borrow_mut();
+    let Core { server, flight, .. } = &mut *core;
+    if let Some(flight) = flight {
+        flight.stop(server);
+    }
     outcome
 }
 
@@ -161,7 +173,7 @@ impl Shared {
         let sink = move |input: &Input<'_>| {
             let mut core = shared.core.borrow_mut();
             let now = core.clock.now();
-            core.server.input(now, input);
+            core.tell(now, input);
             shared.wake.notify_one();
         };
         Some(Peers::start(settings, Box::new(sink)))
@@ -177,6 +189,7 @@ async fn port_failure(peers: Option<&Peers>) -> RunError {
 
 struct Core {
     server: Server,
+    flight: Option<Flight>,
     conns: HashMap<ConnId, ConnIo>,
     per_addr: HashMap<IpAddr, u32>,
     timers: BTreeMap<Timer, Instant>,
@@ -252,7 +265,7 @@ async fn serve(shared: Rc<Shared>, id: ConnId, stream: TcpStream, peer: SocketAd
             secure: false,
             identities: Vec::new(),
         };
-        core.server.input(now, &opened);
+        core.tell(now, &opened);
     }
     shared.wake.notify_one();
     let mut intake = Intake { partial: Vec::new(), opened: false };
@@ -373,7 +386,7 @@ fn on_bytes(shared: &Shared, id: ConnId, bytes: &[u8], intake: &mut Intake) -> O
     let (whole, wrong) = whole_frames(bytes, 0..=i64::from(core.settings.core.limits.frame_max));
     if whole > 0 {
         let now = core.clock.now();
-        core.server.input(now, &Input::Requests { conn: id, bytes: &bytes[..whole] });
+        core.tell(now, &Input::Requests { conn: id, bytes: &bytes[..whole] });
         shared.wake.notify_one();
     }
     if let Some(len) = wrong {
@@ -419,7 +432,7 @@ async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
                     conn.taken += n as u64;
                     let upto = conn.taken;
                     let now = core.clock.now();
-                    core.server.input(now, &Input::Sent { conn: id, upto });
+                    core.tell(now, &Input::Sent { conn: id, upto });
                     shared.wake.notify_one();
                 }
                 Ok(_) | Err(_) => {
@@ -439,6 +452,14 @@ async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
 }
 
 impl Core {
+    /// Tells the core what happened. The only way to it.
+    fn tell(&mut self, now: Now, input: &Input<'_>) {
+        if let Some(flight) = &mut self.flight {
+            flight.input(now, input);
+        }
+        self.server.input(now, input);
+    }
+
     /// Logs what a client did, unless one like it did the same a moment ago.
     fn complain(&mut self, key: &str, text: &str) {
         if let Some(line) = self.complaints.line(key, text) {
@@ -532,7 +553,7 @@ impl Core {
         };
         let mut out = Vec::new();
         if let Some(command) = self.words.answer(word, argument, &view, &mut out) {
-            self.server.input(now, &Input::Command(command));
+            self.tell(now, &Input::Command(command));
         }
         out
     }
@@ -547,7 +568,7 @@ impl Core {
 
     fn tell_closed(&mut self, id: ConnId) {
         let now = self.clock.now();
-        self.server.input(now, &Input::Closed { conn: id });
+        self.tell(now, &Input::Closed { conn: id });
     }
 
     /// Sends the last bytes, then ends the connection.
@@ -596,7 +617,7 @@ impl Core {
             }
             DiskDone::Failed { device, error } => Input::Failed { device: *device, error },
         };
-        self.server.input(now, &input);
+        self.tell(now, &input);
     }
 
     /// Timers that are due enter the core.
@@ -606,7 +627,7 @@ impl Core {
             self.timers.iter().filter(|(_, at)| **at <= now.mono).map(|(id, _)| *id).collect();
         for id in due {
             self.timers.remove(&id);
-            self.server.input(now, &Input::Timer { id });
+            self.tell(now, &Input::Timer { id });
         }
     }
 }
@@ -618,8 +639,14 @@ const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPE
 fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
     let mut core = shared.core.borrow_mut();
     let now = core.clock.now();
-    let Core { server, conns, timers, disk, path, observer, .. } = &mut *core;
+    let Core { server, flight, conns, timers, disk, path, observer, .. } = &mut *core;
+    if let Some(flight) = flight {
+        flight.turn_begins(now);
+    }
     let turn = server.effects(now);
+    if let Some(flight) = flight {
+        flight.turn_ends(now, &turn);
+    }
     let ops: Vec<DeviceOp> =
         turn.effects().iter().filter_map(|effect| device_op(effect, &turn, path)).collect();
     if !ops.is_empty() {
@@ -672,6 +699,10 @@ fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
         core.serving_since = Some(now.mono);
     }
     core.halted = core.halted.take().or(halted);
+    let Core { server, flight, .. } = &mut *core;
+    if let Some(flight) = flight {
+        flight.after_turn(server, now);
+    }
     news.settle(&mut core);
     drop(core);
     if let Some(peers) = peers {
@@ -702,7 +733,7 @@ impl ClientNews {
     fn settle(self, core: &mut Core) {
         let now = core.clock.now();
         for (conn, upto) in self.sent {
-            core.server.input(now, &Input::Sent { conn, upto });
+            core.tell(now, &Input::Sent { conn, upto });
         }
         for id in self.gone {
             core.forget(id);
@@ -765,7 +796,9 @@ async fn drive(
         turn(shared, peers);
         let (halted, next) = {
             let core = shared.core.borrow();
-            let next = core.timers.values().min().map(|at| core.clock.at(*at));
+            let timers = core.timers.values().copied();
+            let next = timers.chain(core.flight.as_ref().and_then(Flight::next_at)).min();
+            let next = next.map(|at| core.clock.at(at));
             (core.halted.clone(), next)
         };
         if let Some(why) = halted {
@@ -781,7 +814,7 @@ async fn drive(
             biased;
             () = &mut shutdown => {
                 let now = shared.core.borrow().clock.now();
-                shared.core.borrow_mut().server.input(now, &Input::Command(Command::Drain));
+                shared.core.borrow_mut().tell(now, &Input::Command(Command::Drain));
                 turn(shared, peers);
                 return Ok(());
             }
@@ -790,7 +823,7 @@ async fn drive(
                     let error = "the disk threads are gone";
                     let mut core = shared.core.borrow_mut();
                     let now = core.clock.now();
-                    core.server.input(now, &Input::Failed { device: Device::Log, error });
+                    core.tell(now, &Input::Failed { device: Device::Log, error });
                     continue;
                 };
                 shared.core.borrow_mut().absorb(answer);

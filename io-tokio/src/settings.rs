@@ -31,6 +31,19 @@ pub struct Settings {
     pub fsync_warning_ms: u64,
     /// The other servers; `None`: this one runs alone.
     pub peers: Option<PeerSettings>,
+    /// The flight recorder; `None`: nothing is recorded.
+    pub recording: Option<Recording>,
+}
+
+/// Where and how much the flight recorder writes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recording {
+    /// A directory for it alone.
+    pub dir: PathBuf,
+    /// Bytes of inputs after which the next file begins.
+    pub file_bytes: u64,
+    /// Files that are kept, the present one among them.
+    pub files: u32,
 }
 
 /// Links to the other servers of the ensemble.

@@ -46,6 +46,7 @@ fn settings(dir: std::path::PathBuf) -> Settings {
         tcp_keepalive: false,
         fsync_warning_ms: 1000,
         peers: None,
+        recording: None,
     }
 }
 

@@ -60,6 +60,15 @@ pub struct ServerArgs {
     /// Set a key of zoo.cfg; wins over the environment and the file
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub set: Vec<(String, String)>,
+    /// Record everything the server is told in this directory, for `zoetrope-sim journal`; passwords too
+    #[arg(long, value_name = "DIR", env = "ZOETROPE_RECORD")]
+    pub record: Option<PathBuf>,
+    /// MiB of requests and answers after which the next recording begins
+    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub record_size: u32,
+    /// Recordings to keep; the oldest goes
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..))]
+    pub record_files: u32,
     /// How the log is written: lines for a person, or a JSON object per line
     #[arg(long, value_enum, default_value_t, env = "ZOETROPE_LOG_FORMAT")]
     pub log_format: LogFormat,
@@ -124,8 +133,13 @@ pub enum LogLevel {
 }
 
 /// Variables of this program that are no keys of zoo.cfg.
-pub(crate) const VARIABLES: [&str; 4] =
-    ["ZOETROPE_CONFIG", "ZOETROPE_STRICT", "ZOETROPE_LOG_FORMAT", "ZOETROPE_LOG_LEVEL"];
+pub(crate) const VARIABLES: [&str; 5] = [
+    "ZOETROPE_CONFIG",
+    "ZOETROPE_STRICT",
+    "ZOETROPE_LOG_FORMAT",
+    "ZOETROPE_LOG_LEVEL",
+    "ZOETROPE_RECORD",
+];
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

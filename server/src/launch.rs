@@ -36,10 +36,18 @@ pub fn serve(args: &ServerArgs) -> Exit {
     if loaded.refuses(args.strict).next().is_some() {
         return refuse(Exit::Configuration, "not started: the configuration is wrong, see above");
     }
-    let settings = match for_driver(&loaded.settings) {
+    let mut settings = match for_driver(&loaded.settings) {
         Ok(settings) => settings,
         Err(sentence) => return refuse(Exit::Configuration, &sentence),
     };
+    if let Some(dir) = &args.record {
+        info!("everything this server is told is recorded in {}, passwords too", dir.display());
+        settings.recording = Some(io_tokio::Recording {
+            dir: dir.clone(),
+            file_bytes: u64::from(args.record_size) << 20,
+            files: args.record_files,
+        });
+    }
     run(settings, &loaded.settings, file.is_none())
 }
 
@@ -127,6 +135,7 @@ fn for_driver(settings: &Settings) -> Result<io_tokio::Settings, String> {
         tcp_keepalive: settings.listen.keep_alive,
         fsync_warning_ms: settings.fsync_warning_ms,
         peers: settings.peers.clone(),
+        recording: None,
     })
 }
 

@@ -60,6 +60,8 @@ pub fn exit_on_panic() {
         if backtrace.status() == BacktraceStatus::Captured {
             eprintln!("{backtrace}");
         }
+        // What made it panic is the most precious part of a recording.
+        zoetrope_io_tokio::flush_recording();
         std::process::exit(Exit::Panic as i32);
     }));
 }

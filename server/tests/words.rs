@@ -155,6 +155,7 @@ impl Stage {
             tcp_keepalive: false,
             fsync_warning_ms: 1000,
             peers: None,
+            recording: None,
         };
         let figures = DriverFigures {
             open: 3,

@@ -6,10 +6,11 @@ use crate::ids::{Sid, Zxid};
 use crate::planted::{Plant, planted};
 use crate::time::Instant;
 use crate::wire::{Notification, PeerState};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A vote somebody has told us of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Heard {
     vote: Vote,
     round: i64,
@@ -38,7 +39,7 @@ impl Heard {
 }
 
 /// What the election came to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Elected {
     pub(crate) vote: Vote,
     /// The round in which it was elected; of an established ensemble, which may be an earlier one than ours.
@@ -46,7 +47,7 @@ pub(crate) struct Elected {
 }
 
 /// What a step of the election asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     /// Our proposal changed: tell everybody.
     pub(crate) tell_all: bool,
@@ -55,7 +56,7 @@ pub(crate) struct Outcome {
 }
 
 /// The looking role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Looking {
     me: Sid,
     round: i64,

@@ -3,9 +3,10 @@
 use crate::ensemble::Ensemble;
 use crate::ids::{Sid, Zxid};
 use crate::planted::{Plant, planted};
+use serde::{Deserialize, Serialize};
 
 /// A preference: who shall lead, and the history that speaks for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Vote {
     pub(crate) leader: Sid,
     /// The candidate's last zxid.

@@ -27,6 +27,7 @@ use super::tail::{Suspect, Tail};
 use crate::ids::Zxid;
 use crate::planted::{Plant, planted};
 use crate::wire::{AclMemo, Malformed, Reader, Txn, TxnHeader, decode_txn_with};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One whole record.
@@ -40,7 +41,7 @@ pub(crate) struct Record {
 }
 
 /// How a log file ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Verdict {
     /// Behind `end` there are zeros or nothing.
     Clean { end: u64 },
@@ -54,7 +55,7 @@ pub(crate) enum Verdict {
 }
 
 /// What is wrong with a damaged log. Displayed in Java's words where it has any.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Damage {
     /// The first four bytes of the file.
     Magic(i32),
@@ -102,7 +103,7 @@ impl fmt::Display for Damage {
 }
 
 /// Reads one log file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Scanner {
     /// What was fed and may still be needed.
     buf: Vec<u8>,
@@ -120,7 +121,7 @@ pub(crate) struct Scanner {
     state: State,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum State {
     Header,
     Records,

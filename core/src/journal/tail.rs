@@ -5,6 +5,7 @@ use super::record::{END_MARK, PREFIX_LEN, RECORD_OVERHEAD};
 use super::scan::{Damage, Verdict, frame_len, whole_payload};
 use crate::ids::Zxid;
 use crate::wire::{OpCode, Reader, decode_txn};
+use serde::{Deserialize, Serialize};
 
 /// Disks write this much whole or not at all.
 const SECTOR: u64 = 512;
@@ -16,7 +17,7 @@ const ALWAYS_ZERO: u64 = 4;
 const ZXID_STRIDE: i64 = 1 << 16;
 
 /// What can be said of the first place where no whole record starts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Suspect {
     /// What the length field says; 0 when there is none.
     len: i32,
@@ -96,7 +97,7 @@ fn zxid_and_kind(payload: &[u8]) -> Option<(Zxid, i32)> {
 }
 
 /// The search for whole records behind the suspect, and for a hole in front of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Tail {
     /// Where the suspect starts.
     at: u64,

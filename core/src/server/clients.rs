@@ -6,11 +6,12 @@ use crate::status::Summary;
 use crate::time::{Instant, Now};
 use crate::tree::Identity;
 use crate::wire::{ErrorCode, OpCode};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 /// How far a connection has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum ConnState {
     /// Its connect request has not come.
     Handshake,
@@ -23,7 +24,7 @@ pub(super) enum ConnState {
 }
 
 /// A request that has its place in the session's order and no answer yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Waiting {
     /// Answered when its txn is applied; `done` holds an answer that must not leave yet. The zxid of a forwarded one is
     /// zero: the leader gives it. Whatever error it refuses with, the client is told `refusal` if there is one.
@@ -45,7 +46,7 @@ pub(super) enum Waiting {
 }
 
 /// One client connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Conn {
     pub(super) addr: IpAddr,
     pub(super) port: u16,
@@ -74,7 +75,7 @@ pub(super) struct Conn {
 }
 
 /// What `cons` shows of a connection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ConnFigures {
     pub(super) established: Now,
     pub(super) received: u64,
@@ -143,7 +144,7 @@ impl Conn {
 const IDENTITIES_MAX: usize = 64 << 10;
 
 /// All connections, and those with something to send or waiting to be taken in.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Clients {
     pub(super) conns: BTreeMap<ConnId, Conn>,
     /// Have bytes in `out`, or are to be closed, since the last turn.

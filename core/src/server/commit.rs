@@ -19,9 +19,10 @@ use crate::wire::{
     SetWatches, Txn, TxnHeader, WatchMode, Writer, begin_frame, end_frame, write_event,
     write_header,
 };
+use serde::{Deserialize, Serialize};
 
 /// A txn in the log that is not committed yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Proposal {
     pub(super) header: TxnHeader,
     pub(super) txn: Txn,

@@ -18,10 +18,11 @@ use crate::time::Instant;
 use crate::tree::{OPEN, WalkId};
 use crate::wire::{PacketKind, encode_packet, encode_txn};
 use crate::zab::{History, SyncBranch, SyncPlan, plan_sync};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// All learners of a server.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Learners {
     pub(super) by_chan: BTreeMap<ChanId, LearnerHandler>,
     /// Servers for which the log was not enough: they get the tree when they come again.
@@ -29,7 +30,7 @@ pub(super) struct Learners {
 }
 
 /// How far a learner has come.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum HandlerStage {
     /// It has introduced itself.
     Greeted,
@@ -51,14 +52,14 @@ pub(super) enum HandlerStage {
 }
 
 /// With what a learner is brought level.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Way {
     Tree,
     Txns,
 }
 
 /// One learner.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct LearnerHandler {
     pub(super) sid: Sid,
     pub(super) observer: bool,
@@ -178,7 +179,7 @@ impl LearnerHandler {
 }
 
 /// The log being read for one learner.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct LogReading {
     /// Files still to be read, the first of them now.
     files: VecDeque<FileId>,

@@ -20,6 +20,7 @@ use crate::wire::{
     end_frame, write_header,
 };
 use base64::Engine as _;
+use serde::{Deserialize, Serialize};
 use sha1::Digest as _;
 use std::borrow::Cow;
 
@@ -765,7 +766,7 @@ fn is_write(op: OpCode) -> bool {
 }
 
 /// The token bucket for connect requests (client protocol §4.6).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Tokens {
     used: u32,
     filled: Instant,

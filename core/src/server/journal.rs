@@ -11,10 +11,11 @@ use crate::journal::{
 };
 use crate::planted::{Plant, planted};
 use crate::wire::{Txn, TxnHeader};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// The log file being appended to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Segment {
     file: FileId,
     at: u64,
@@ -23,7 +24,7 @@ struct Segment {
 }
 
 /// The next log file, in the making.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Spare {
     Missing,
     Asked { file: FileId, upto: u64 },
@@ -57,11 +58,11 @@ pub(super) enum Room {
 const LEAST_ROOM: u64 = 64 << 10;
 
 /// Every log byte below this is on disk. Only [`Journal::durable`] makes one, of what [`Journal::on_durable`] was told.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(super) struct Durable(u64);
 
 /// The log being written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Journal {
     current: Option<Segment>,
     spare: Spare,

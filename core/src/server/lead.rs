@@ -15,10 +15,11 @@ use crate::wire::{
     decode_touches, encode_leader_info, encode_revalidated,
 };
 use crate::zab::Acks;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// How far a leadership has come.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// A quorum has yet to say which epochs it has promised.
     Discovery,
@@ -34,7 +35,7 @@ pub(super) enum Stage {
 }
 
 /// What a leader knows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Leader {
     pub(super) stage: Stage,
     /// The epoch of this leadership; before it is settled the lowest it can be.

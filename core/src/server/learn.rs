@@ -21,10 +21,11 @@ use crate::wire::{
     decode_designated_leader, decode_revalidated, decode_txn, encode_ack_epoch, encode_touches,
 };
 use crate::zab::History;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How far a learner has come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum LearnerStage {
     /// Trying to reach the leader.
     Connecting {
@@ -40,6 +41,7 @@ pub(super) enum LearnerStage {
     /// What the leader cut off is being removed; the tree is read from the disk again.
     Truncating,
     /// The tree is coming.
+    #[serde(with = "crate::flight::never")]
     Receiving(Box<Receiving>),
     /// The tree has come and is being written down: until it is durable nothing is logged behind it.
     SavingTree,
@@ -61,7 +63,7 @@ pub(super) struct Receiving {
 }
 
 /// Who has asked the leader something.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum Asker {
     /// A client of this server.
     Client(ConnId),
@@ -70,7 +72,7 @@ pub(super) enum Asker {
 }
 
 /// A write that the leader was asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Forwarded {
     pub(super) session: SessionId,
     pub(super) xid: Xid,
@@ -94,7 +96,7 @@ impl Forwarded {
 }
 
 /// What a learner knows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Learner {
     leader: Sid,
     /// From whom it learns, and at which port: the leader, or an observer's master, which this file calls the leader too.

@@ -10,6 +10,7 @@ use crate::ids::{ConnId, SessionId, Xid};
 use crate::session::{Home, Standing};
 use crate::time::Instant;
 use crate::wire::{Create, MultiOp, OpCode, Request};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 
 impl Server {
@@ -100,7 +101,7 @@ impl Server {
 }
 
 /// Global sessions that ended a short while ago.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Ended {
     sessions: BTreeSet<SessionId>,
     oldest_first: VecDeque<(Instant, SessionId)>,

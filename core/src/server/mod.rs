@@ -9,12 +9,14 @@
 //! * [`observer_master`]: followers with observers of their own.
 //! * [`local`]: sessions that no other server knows.
 //! * [`journal`]: the log as device operations.
+//! * [`image`]: the whole server as bytes, for the flight recorder.
 //! * [`upkeep`]: start, snapshots, expiry, purging, everything that a timer or a completion drives.
 //! * [`report`]: what operators may see.
 
 mod clients;
 mod commit;
 mod handler;
+mod image;
 mod intake;
 mod journal;
 mod lead;
@@ -48,12 +50,13 @@ use observer_master::Masters;
 use peers::Peers;
 use report::Figures;
 use roles::{Chosen, Epochs, Role};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use upkeep::{Chance, SETTLING, SnapshotJob};
 
 /// What stands in the data directories when a server starts.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 pub struct Listing {
     /// Every file of both directories (once, if they are the same) with its length.
     pub files: Vec<(FilePlace, u64)>,
@@ -66,7 +69,7 @@ pub struct Listing {
 }
 
 /// A ZooKeeper server as a value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Server {
     config: Config,
     now: Now,
@@ -74,12 +77,14 @@ pub struct Server {
     stalled_us: u64,
     chance: Chance,
     /// Its files are being read. Without it, and not halted, the server serves.
+    #[serde(skip)]
     recovery: Option<Box<Recovery>>,
     /// What is being read for it.
     reading: Option<(FileId, u64)>,
     /// The disk is to be read again, up to that zxid if there is one, as soon as nothing is written to it any more.
     reread: Option<Option<Zxid>>,
     /// What was recovered, until it is known to survive a loss of power.
+    #[serde(skip)]
     settling: Option<Box<Recovered>>,
     /// Files that have to be synced for that.
     unsettled: usize,
@@ -157,6 +162,7 @@ pub struct Server {
 
     figures: Figures,
     effects: Vec<Effect>,
+    #[serde(skip)]
     out: Output,
 }
 
@@ -206,6 +212,21 @@ impl<'a> Turn<'a> {
     /// What [`Milestone::PeerFault`] speaks of: whom, and what happened.
     pub fn fault(&self, number: usize) -> (Option<Sid>, &'a str) {
         self.server.out.faults.get(number).map_or((None, ""), |(sid, text)| (*sid, text))
+    }
+
+    /// The last turn of a server, which nothing was told since.
+    pub(crate) fn of(server: &'a Server) -> Self {
+        Self { server }
+    }
+
+    /// All bytes that spans of this turn are of.
+    pub(crate) fn all_bytes(&self) -> &'a [u8] {
+        &self.server.out.bytes
+    }
+
+    /// All that is said of links and roles that were given up.
+    pub(crate) fn faults(&self) -> &'a [(Option<Sid>, String)] {
+        &self.server.out.faults
     }
 
     /// The server that asks.

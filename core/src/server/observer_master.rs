@@ -19,16 +19,17 @@ use crate::wire::{
     ForwardedRequest, OpCode, Packet, PacketKind, decode_revalidate, decode_touches,
     encode_request, encode_revalidated,
 };
+use serde::{Deserialize, Serialize};
 
 /// What a follower knows of its observers.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Observers {
     pub(super) learners: Learners,
     ping_at: Instant,
 }
 
 /// The followers an observer may turn to.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Masters {
     /// All voters, in an order of this server's own, so that not all observers crowd at the same one.
     order: Vec<Sid>,

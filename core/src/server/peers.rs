@@ -12,11 +12,12 @@ use crate::wire::{
     Notification, Packet, PacketKind, decode_notification, decode_packet, encode_notification,
     encode_packet,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// One link.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PeerLink {
     /// Who is at the other end, if that is known.
     pub(super) sid: Option<Sid>,
@@ -43,7 +44,7 @@ impl PeerLink {
 }
 
 /// All links, and who belongs to the ensemble.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Peers {
     pub(super) me: Sid,
     /// The committed configuration. One that was only seen yet would stand beside it: every quorum is asked of both.

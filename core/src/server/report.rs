@@ -10,10 +10,11 @@ use crate::status::{
     ConnStatus, Histogram, LeaderStatus, Phase, SessionStatus, Status, Summary, ZabState,
 };
 use crate::time::Instant;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// Counted since the start, or since `srst`.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(super) struct Figures {
     pub(super) packets_received: u64,
     pub(super) packets_sent_before: u64,

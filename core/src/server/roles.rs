@@ -10,9 +10,10 @@ use crate::ids::{ConnId, Epoch, Sid};
 use crate::input::Link;
 use crate::planted::{Plant, planted};
 use crate::wire::{Notification, PeerState};
+use serde::{Deserialize, Serialize};
 
 /// What a server does in its ensemble.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Role {
     /// It has none: it stands alone.
     Alone,
@@ -48,7 +49,7 @@ impl Role {
 }
 
 /// The two epochs a server must not forget (quorum protocol §1.3), as they are on disk or on their way there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Epochs {
     /// The newest promised to a would-be leader.
     pub(super) accepted: Epoch,
@@ -77,7 +78,7 @@ impl Epochs {
 const OBSERVER_PAUSE_MS: u64 = 200;
 
 /// How an election ended, which is what this server tells others while it is not looking.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Chosen {
     pub(super) vote: Vote,
     pub(super) round: i64,

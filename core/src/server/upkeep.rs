@@ -17,9 +17,10 @@ use crate::time::Instant;
 use crate::tree::{NodeId, OPEN, Owner, WalkId};
 use crate::txn::Outstanding;
 use crate::wire::{StatPersisted, Txn, TxnHeader};
+use serde::{Deserialize, Serialize};
 
 /// The core's only chance: a small generator (splitmix64) fed by the seed it was given.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Chance(u64);
 
 impl Chance {
@@ -43,7 +44,7 @@ impl Chance {
 }
 
 /// A snapshot being written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SnapshotJob {
     /// There from the first slice to the last.
     writer: Option<SnapshotWriter>,
@@ -55,7 +56,7 @@ pub(super) struct SnapshotJob {
     stage: Stage,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 enum Stage {
     /// The next slice may be written.
     Ready,

@@ -6,10 +6,11 @@
 use crate::ids::{ChanId, ConnId, SessionId};
 use crate::planted::{Plant, planted};
 use crate::time::Instant;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One live session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) timeout_ms: i32,
     /// Expires when listening time reaches this.
@@ -25,7 +26,7 @@ pub(crate) struct Session {
 }
 
 /// Which server a session's requests come from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Home {
     /// It has not sent any since this server leads.
     Unknown,
@@ -47,7 +48,7 @@ pub(crate) enum Standing {
 }
 
 /// All sessions, and when they expire.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SessionTracker {
     sessions: BTreeMap<SessionId, Session>,
     buckets: Buckets,

@@ -4,11 +4,13 @@
 use super::{DIGEST_VERSION, END, MAGIC, SIGNATURE, VERSION};
 use crate::ids::{SessionId, Zxid};
 use crate::wire::{Acl, StatPersisted, Writer, encode_acl_vector};
+use serde::{Deserialize, Serialize};
 use simd_adler32::Adler32;
 
 /// A snapshot under way.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct SnapshotWriter {
+    #[serde(with = "crate::flight::adler")]
     sum: Adler32,
 }
 

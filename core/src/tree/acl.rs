@@ -2,19 +2,20 @@
 
 use crate::config::Auth;
 use crate::wire::{Acl, AclSpec, ErrorCode, Perms};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Names an ACL of the table.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(crate) struct AclId(pub(crate) u32);
 
 /// The ACL of the znodes the server makes itself: open to the world; −1 on disk, and in no table.
 pub(crate) const OPEN: AclId = AclId(0);
 
 /// What a connection has proven.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) scheme: Box<str>,
     pub(crate) id: Box<str>,
@@ -27,7 +28,7 @@ impl Identity {
 }
 
 /// ACLs by number and by content, counted by the znodes that use them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AclTable {
     open: Arc<[Acl]>,
     by_id: BTreeMap<AclId, (Arc<[Acl]>, u32)>,

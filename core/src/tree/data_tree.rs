@@ -1,6 +1,7 @@
 //! DataTree: znodes in a slab, found by parent and name. No full path is kept per znode.
 
 use super::acl::{AclId, AclTable, OPEN};
+use super::copy::Copying;
 use super::digest::{crc_of_path_and_data, node_digest};
 use super::path;
 use super::quota;
@@ -8,19 +9,20 @@ use super::walk::{Walk, WalkId};
 use crate::ids::SessionId;
 use crate::wire::{Acl, Perms, Stat, StatPersisted};
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 use std::sync::Arc;
 
 /// Place of a znode in the slab.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct NodeId(u32);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) struct NodeId(pub(super) u32);
 
 impl NodeId {
     /// The root never moves.
     pub(crate) const ROOT: Self = Self(0);
-    const NONE: Self = Self(u32::MAX);
+    pub(super) const NONE: Self = Self(u32::MAX);
 
     fn some(self) -> Option<Self> {
         (self != Self::NONE).then_some(self)
@@ -67,17 +69,18 @@ impl Owner {
 }
 
 /// One znode. Its children form a list through their siblings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Znode {
     name: Box<str>,
+    #[serde(with = "crate::flight::optional_bytes")]
     pub(super) data: Option<Arc<[u8]>>,
     pub(super) stat: StatPersisted,
     pub(super) acl: AclId,
-    parent: NodeId,
-    first_child: NodeId,
-    next: NodeId,
-    prev: NodeId,
-    children: u32,
+    pub(super) parent: NodeId,
+    pub(super) first_child: NodeId,
+    pub(super) next: NodeId,
+    pub(super) prev: NodeId,
+    pub(super) children: u32,
     /// CRC-32 of path and data, so that a change of Stat costs 60 bytes of checksum only.
     crc: u32,
 }
@@ -113,7 +116,7 @@ impl Znode {
 }
 
 /// Znodes per block of the slab: growing never moves a znode, and never needs twice the memory.
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 
 /// A znode in the index. Its hash stands beside it, because growing the index would else look at every znode.
 #[derive(Clone, Copy, Debug)]
@@ -129,17 +132,22 @@ impl Slot {
     }
 }
 
-/// The tree, its indexes, and its digest.
-#[derive(Clone, Debug)]
+/// The tree, its indexes, and its digest. As a record it lacks its znodes, and what follows from them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct DataTree {
-    blocks: Vec<Vec<Znode>>,
-    free: Vec<NodeId>,
+    #[serde(skip)]
+    pub(super) blocks: Vec<Vec<Znode>>,
+    pub(super) free: Vec<NodeId>,
     /// Looked up by parent and name, never iterated; the keys of its hash come from the run's seed.
+    #[serde(skip)]
     index: HashTable<Slot>,
     hash_keys: (u64, u64),
     pub(super) acls: AclTable,
+    #[serde(skip)]
     ephemerals: BTreeMap<SessionId, BTreeSet<NodeId>>,
+    #[serde(skip)]
     containers: BTreeSet<NodeId>,
+    #[serde(skip)]
     ttls: BTreeSet<NodeId>,
     /// Paths with a quota.
     pub(super) quotas: BTreeSet<Box<str>>,
@@ -151,6 +159,9 @@ pub(crate) struct DataTree {
     non_ascii: bool,
     /// The snapshots under way.
     pub(super) walks: BTreeMap<WalkId, Walk>,
+    /// Who copies it znode by znode, and has to know what changes meanwhile.
+    #[serde(skip)]
+    pub(super) copying: Option<Copying>,
 }
 
 impl DataTree {
@@ -186,6 +197,7 @@ impl DataTree {
             emulate_353,
             non_ascii: false,
             walks: BTreeMap::new(),
+            copying: None,
         };
         let root = Znode {
             name: "".into(),
@@ -209,6 +221,9 @@ impl DataTree {
     }
 
     fn node_mut(&mut self, id: NodeId) -> &mut Znode {
+        if let Some(copying) = &mut self.copying {
+            copying.changes(id);
+        }
         &mut self.blocks[id.0 as usize / BLOCK][id.0 as usize % BLOCK]
     }
 
@@ -405,11 +420,16 @@ impl DataTree {
         let above = self.node_mut(parent);
         above.first_child = id;
         above.children += 1;
-        let slot = Slot { id, hash };
-        self.index.insert_unique(Slot::spread(hash), slot, |slot| Slot::spread(slot.hash));
+        self.enter_indexes(id, hash, owner);
         for walk in self.walks.values_mut() {
             walk.on_insert(id);
         }
+        id
+    }
+
+    fn enter_indexes(&mut self, id: NodeId, hash: u32, owner: i64) {
+        let slot = Slot { id, hash };
+        self.index.insert_unique(Slot::spread(hash), slot, |slot| Slot::spread(slot.hash));
         match Owner::of(owner, self.emulate_353) {
             Owner::Nobody => {}
             Owner::Session(session) => {
@@ -422,7 +442,14 @@ impl DataTree {
                 self.ttls.insert(id);
             }
         }
-        id
+    }
+
+    /// A znode that came by itself, as a copy, is found from now on.
+    pub(super) fn index_copied(&mut self, id: NodeId) {
+        let node = self.node(id);
+        let (parent, owner) = (node.parent, node.stat.ephemeral_owner);
+        let hash = self.hash_of(parent, &self.node(id).name);
+        self.enter_indexes(id, hash, owner);
     }
 
     /// Takes a childless znode out. The parent's Stat is left alone.

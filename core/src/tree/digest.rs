@@ -2,6 +2,7 @@
 
 use crate::ids::Zxid;
 use crate::wire::StatPersisted;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// CRC-32 over path and data: the part of a node's digest that its Stat does not change. The root's path is `"/"` here
@@ -42,7 +43,7 @@ pub(crate) fn node_digest(path: &str, crc: u32, stat: &StatPersisted) -> u64 {
 }
 
 /// The digests of some moments, for comparing servers that stand at different zxids (`hash`).
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(crate) struct DigestLog(VecDeque<(Zxid, u64)>);
 
 impl DigestLog {

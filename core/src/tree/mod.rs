@@ -2,6 +2,7 @@
 
 mod acl;
 mod apply;
+mod copy;
 mod data_tree;
 mod digest;
 pub(crate) mod path;

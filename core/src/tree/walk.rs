@@ -9,14 +9,15 @@ use super::acl::AclId;
 use super::data_tree::{DataTree, NodeId};
 use crate::planted::{Plant, planted};
 use crate::wire::StatPersisted;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names a walk: several snapshots may be under way, one to the disk and others to learners.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(crate) struct WalkId(pub(crate) u64);
 
 /// Where the walk is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Walk {
     next: Option<NodeId>,
     /// Created during the walk.

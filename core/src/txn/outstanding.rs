@@ -4,11 +4,12 @@ use crate::ids::{SessionId, Zxid};
 use crate::planted::{Plant, planted};
 use crate::tree::{DataTree, Owner, node_digest};
 use crate::wire::{Acl, StatPersisted};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// A znode as it will be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NodeState {
     pub(crate) stat: StatPersisted,
     pub(crate) children: u32,
@@ -17,7 +18,7 @@ pub(crate) struct NodeState {
     pub(crate) data_len: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Pending {
     zxid: Zxid,
     /// `None`: it will be gone.
@@ -25,7 +26,7 @@ struct Pending {
 }
 
 /// All changes in flight, and the digest of the tree behind them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Outstanding {
     changes: BTreeMap<Box<str>, Pending>,
     order: VecDeque<(Zxid, Box<str>)>,
@@ -34,7 +35,7 @@ pub(crate) struct Outstanding {
 }
 
 /// What to restore when a draft is dropped.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Draft {
     digest: u64,
     order_len: usize,

@@ -5,6 +5,7 @@ use crate::ids::ConnId;
 use crate::planted::{Plant, planted};
 use crate::tree::{Change, path};
 use crate::wire::{Acl, EventType, WatcherType};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub(crate) enum WatchKind {
 }
 
 /// The modes of one connection's entry for one path.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 struct Modes(u8);
 
 impl Modes {
@@ -48,7 +49,7 @@ impl Modes {
 }
 
 /// Watches by path and connection.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 struct Table {
     paths: BTreeMap<Arc<str>, BTreeMap<ConnId, Modes>>,
     entries: usize,
@@ -120,7 +121,7 @@ impl Table {
 }
 
 /// Both tables.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(crate) struct WatchManager {
     data: Table,
     child: Table,

@@ -1,9 +1,10 @@
 //! ACL entries as records (client protocol §1.3, §3.9.1).
 
 use super::codec::{Malformed, Reader, Writer};
+use serde::{Deserialize, Serialize};
 
 /// Permission bits. Not validated anywhere: 0 and values beyond 31 are stored as they come.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Perms(pub i32);
 
 impl Perms {
@@ -29,7 +30,7 @@ impl Perms {
 }
 
 /// Who may do what.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Acl {
     /// What is granted.
     pub perms: Perms,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The bytes do not have the form they must have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Malformed {
     /// The record goes on behind the end of its frame.
     Eof,

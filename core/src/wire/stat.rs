@@ -2,6 +2,7 @@
 
 use super::codec::{Malformed, Reader, Writer};
 use crate::ids::Zxid;
+use serde::{Deserialize, Serialize};
 
 /// Versions, times and counts of a znode.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -65,7 +66,7 @@ impl Stat {
 }
 
 /// Stat of a znode as it is stored: 60 bytes in snapshots (storage §2.5).
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct StatPersisted {
     /// zxid that created the znode.
     pub czxid: Zxid,

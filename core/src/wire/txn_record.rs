@@ -4,10 +4,11 @@ use super::acl::{Acl, decode_acl_vector, encode_acl_vector};
 use super::codec::{Malformed, Reader, Writer};
 use super::op_code::OpCode;
 use crate::ids::{SessionId, Xid, Zxid};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// First 32 bytes of every txn, without the type, which the [`Txn`] knows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TxnHeader {
     /// Who asked; 0 for the server's own deletions.
     pub session: SessionId,
@@ -20,7 +21,7 @@ pub struct TxnHeader {
 }
 
 /// What a create makes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum CreateKind {
     /// Txn type create (1) or create2 (15), persistent or owned by the session.
     Plain {
@@ -39,7 +40,7 @@ pub enum CreateKind {
 }
 
 /// A decided change.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Txn {
     Create {
@@ -184,7 +185,7 @@ pub fn encode_txn(header: &TxnHeader, txn: &Txn, digest: Option<u64>, out: &mut 
 }
 
 /// The last ACL that was read. Most txns of a log have the same one, and its bytes say where it ends.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub struct AclMemo {
     bytes: Vec<u8>,
     list: Option<Arc<[Acl]>>,

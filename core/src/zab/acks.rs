@@ -3,10 +3,11 @@
 use crate::ensemble::Ensemble;
 use crate::ids::{Sid, Zxid};
 use crate::planted::{Plant, planted};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The highest zxid each server has acknowledged.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default, Debug, Serialize, Deserialize)]
 pub(crate) struct Acks(BTreeMap<Sid, Zxid>);
 
 impl Acks {

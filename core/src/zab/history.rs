@@ -2,27 +2,33 @@
 
 use crate::ids::Zxid;
 use crate::planted::{Plant, planted};
-use std::collections::VecDeque;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Recent txns. Every entry follows the one before; the last is the last one logged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct History {
     entries: VecDeque<Entry>,
     /// The zxid before the first entry: whoever has it can be brought level from here.
     base: Zxid,
     /// Payloads, one behind the other: a piece of memory for each would have to be found and given back for every txn.
+    #[serde(skip)]
     blocks: VecDeque<Vec<u8>>,
     /// Number of the first block, counted from the beginning.
     first_block: u64,
     /// A block that is no longer needed, to be filled again.
+    #[serde(skip)]
     spare: Option<Vec<u8>>,
     bytes: usize,
     /// Bytes kept, beyond the txns that are kept whatever their size.
     budget: usize,
+    /// Who copies the blocks has come that far.
+    #[serde(skip)]
+    copied: Option<u64>,
 }
 
 /// A txn, and where its payload stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Entry {
     zxid: Zxid,
     block: u64,
@@ -47,6 +53,7 @@ impl Default for History {
             spare: None,
             bytes: 0,
             budget: KEPT_BYTES,
+            copied: None,
         }
     }
 }
@@ -112,6 +119,46 @@ impl History {
                 block.clear();
                 self.spare = Some(block);
             }
+        }
+    }
+
+    /// From here on the blocks are copied, until [`Self::end_copy`].
+    pub(crate) fn start_copy(&mut self) {
+        self.copied = Some(self.first_block);
+    }
+
+    pub(crate) fn end_copy(&mut self) {
+        self.copied = None;
+    }
+
+    /// Is this still the history whose copy was begun?
+    pub(crate) fn is_being_copied(&self) -> bool {
+        self.copied.is_some()
+    }
+
+    /// The next block to be copied, and its number. The last block still grows: it comes only where `all` are wanted.
+    pub(crate) fn copy_block(&mut self, all: bool) -> Option<(u64, &[u8])> {
+        let number = self.copied?.max(self.first_block);
+        let place = usize::try_from(number - self.first_block).ok()?;
+        let ready = self.blocks.len().saturating_sub(usize::from(!all));
+        let block = self.blocks.get(place).filter(|_| place < ready)?;
+        self.copied = Some(number + 1);
+        Some((number, block))
+    }
+
+    /// Gives a copy its blocks; `Err` where they are not those it speaks of.
+    pub(crate) fn set_blocks(&mut self, copied: BTreeMap<u64, Vec<u8>>) -> Result<(), String> {
+        self.blocks = copied.range(self.first_block..).map(|(_, block)| block.clone()).collect();
+        let numbers = copied.range(self.first_block..).map(|(number, _)| *number);
+        let whole = numbers.eq(self.first_block..self.first_block + self.blocks.len() as u64);
+        let held = |entry: &Entry| {
+            let place = usize::try_from(entry.block.checked_sub(self.first_block)?).ok()?;
+            let end = (entry.start as usize).checked_add(entry.len as usize)?;
+            self.blocks.get(place)?.get(..end).map(|_| ())
+        };
+        match whole && self.entries.iter().all(|entry| held(entry).is_some()) {
+            true => Ok(()),
+            false => Err("the recent txns are not all there".to_owned()),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::planted::{Plant, planted};
 use serde::{Deserialize, Serialize};
 
 /// How a learner is brought level.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum SyncPlan {
     /// What it has is a prefix of our history: it gets what follows.
     Diff { from: Zxid },

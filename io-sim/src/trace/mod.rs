@@ -3,11 +3,13 @@
 
 mod client;
 mod event;
+mod flight;
 mod link;
 mod recorder;
 mod state;
 mod words;
 
 pub use event::{DiskOp, Event, Frame, Lane, Message, What};
+pub use flight::FlightTrace;
 pub use recorder::{Record, Traced};
 pub use state::State;

@@ -6,6 +6,7 @@ mod diff;
 mod exit;
 mod files;
 mod hunt;
+mod journal;
 mod merge;
 mod replay;
 mod run;
@@ -54,6 +55,8 @@ enum Command {
     Sweep(sweep::Args),
     /// Write a run as one HTML file to look at: who said what to whom, disks, roles, faults
     View(view::Args),
+    /// Replay what the flight recorder of a real server has written, and look at any moment of it
+    Journal(journal::Args),
     /// Measure what the simulator does per CPU second, all judges on
     Bench(bench::Args),
     /// Write the data directory that a simulated server leaves behind
@@ -70,6 +73,7 @@ fn run(command: &Command) -> Ended {
         Command::Shrink(args) => shrink::run(args),
         Command::Sweep(args) => sweep::run(args),
         Command::View(args) => view::run(args),
+        Command::Journal(args) => journal::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Files(args) => files::run(args),
     }
