@@ -11,8 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long the thread lets records gather: what a process that is killed loses, unless it panics.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long the thread lets records gather: what a process that is killed loses, unless it panics. Waking it costs as much
+/// as recording some dozens of requests.
+const GATHER: Duration = Duration::from_millis(25);
+/// Bytes that it does not let wait so long.
+const ENOUGH: usize = 256 << 10;
 
 /// What waits for the thread.
 #[derive(Debug)]
@@ -116,7 +119,7 @@ impl Queue {
             );
             return false;
         }
-        let idle = waiting.pieces.is_empty();
+        let (idle, mut filled) = (waiting.pieces.is_empty(), false);
         if !matches!(waiting.pieces.back(), Some(Piece::Current(_))) {
             let fresh = std::mem::take(&mut waiting.spare);
             waiting.pieces.push_back(Piece::Current(fresh));
@@ -126,8 +129,9 @@ impl Queue {
             put(bytes);
             let more = bytes.len() - before;
             waiting.bytes += more;
+            filled = (waiting.bytes - more..waiting.bytes).contains(&ENOUGH);
         }
-        if idle {
+        if idle || filled {
             self.more.notify_one();
         }
         true
@@ -219,12 +223,11 @@ fn write(queue: &Queue, mut files: Files) {
         if waiting.pieces.is_empty() {
             return;
         }
-        if !waiting.over {
-            waiting = queue
-                .more
-                .wait_timeout(waiting, GATHER)
-                .map_or_else(|poisoned| poisoned.into_inner().0, |(waiting, _)| waiting);
-        }
+        let gathers = |waiting: &mut Waiting| !waiting.over && waiting.bytes < ENOUGH;
+        waiting = queue
+            .more
+            .wait_timeout_while(waiting, GATHER, gathers)
+            .map_or_else(|poisoned| poisoned.into_inner().0, |(waiting, _)| waiting);
         waiting.writing = true;
         let pieces = std::mem::take(&mut waiting.pieces);
         drop(waiting);
