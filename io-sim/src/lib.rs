@@ -27,8 +27,9 @@ mod trace;
 mod turns;
 mod world;
 
-pub use device::Op;
-pub use disk::Keep;
+pub use client::{Client, Life};
+pub use device::{Op, Queue, device_op};
+pub use disk::{Disk, Keep};
 pub use judge::{At, Figures, Judge, Left, Outcome, Peer, Verdict};
 pub use mistake::Mistake;
 pub use rng::{Rng, Streams};
