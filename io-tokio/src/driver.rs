@@ -14,8 +14,9 @@ use crate::conn::{
 use crate::data_dir::DataDirs;
 use crate::disk::{DeviceOp, Disk, DiskDone, ThreadDisk};
 use crate::peers::Peers;
+use crate::planted::{Plant, planted, planted_once_in};
 use crate::settings::{RunError, Settings};
-use crate::sockets::{self, BACKLOG};
+use crate::sockets::{self, BACKLOG, TcpListener, TcpStream};
 use crate::words::{DriverFigures, Observer, View, Words};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -24,13 +25,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 use tokio::io::{AsyncRead, ReadBuf, ReadHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_local;
 use zoetrope_core::{
-    Command, ConnId, Device, Effect, FilePlace, Input, Instant, Listing, Milestone, Server, Timer,
-    Turn,
+    Command, ConnId, Device, Effect, FilePlace, Input, Instant, Listing, Milestone, Now, Server,
+    Timer, Turn,
 };
 
 /// What a run stands on: a disk, what stands on it, and where its answers come from.
@@ -161,7 +161,7 @@ impl Shared {
         let sink = move |input: &Input<'_>| {
             let mut core = shared.core.borrow_mut();
             let now = core.clock.now();
-            core.server.input(now, input);
+            core.input(now, input);
             shared.wake.notify_one();
         };
         Some(Peers::start(settings, Box::new(sink)))
@@ -219,6 +219,7 @@ async fn accept(shared: Rc<Shared>, listener: TcpListener) {
                 let Some(id) = shared.core.borrow_mut().admit(peer) else { continue };
                 spawn_local(serve(shared.clone(), id, stream, peer));
             }
+            Err(_) if planted(Plant::AcceptOnce) => return,
             Err(error) => {
                 tracing::warn!("cannot accept a client: {error}; trying again in 100 ms");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -252,7 +253,7 @@ async fn serve(shared: Rc<Shared>, id: ConnId, stream: TcpStream, peer: SocketAd
             secure: false,
             identities: Vec::new(),
         };
-        core.server.input(now, &opened);
+        core.input(now, &opened);
     }
     shared.wake.notify_one();
     let mut intake = Intake { partial: Vec::new(), opened: false };
@@ -305,7 +306,9 @@ async fn serve(shared: Rc<Shared>, id: ConnId, stream: TcpStream, peer: SocketAd
     if let Some(conn) = core.conns.remove(&id) {
         conn.end();
     }
-    core.count_out(peer.ip());
+    if !planted(Plant::CountNeverGivenBack) || client_went {
+        core.count_out(peer.ip());
+    }
 }
 
 /// How a connection came to its end.
@@ -373,7 +376,7 @@ fn on_bytes(shared: &Shared, id: ConnId, bytes: &[u8], intake: &mut Intake) -> O
     let (whole, wrong) = whole_frames(bytes, 0..=i64::from(core.settings.core.limits.frame_max));
     if whole > 0 {
         let now = core.clock.now();
-        core.server.input(now, &Input::Requests { conn: id, bytes: &bytes[..whole] });
+        core.input(now, &Input::Requests { conn: id, bytes: &bytes[..whole] });
         shared.wake.notify_one();
     }
     if let Some(len) = wrong {
@@ -385,7 +388,9 @@ fn on_bytes(shared: &Shared, id: ConnId, bytes: &[u8], intake: &mut Intake) -> O
         core.complain(&format!("{} frame", peer.ip()), &text);
         return Some(End::Answer(Vec::new()));
     }
-    intake.partial = bytes[whole..].to_vec();
+    if !planted(Plant::CutFrameDropped) {
+        intake.partial = bytes[whole..].to_vec();
+    }
     None
 }
 
@@ -415,11 +420,13 @@ async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
             let Some(conn) = core.conns.get_mut(&id) else { return };
             match outcome {
                 Ok(n) if n > 0 => {
-                    at += n;
+                    at = if planted(Plant::SentTwice) && n < piece.len() { 0 } else { at + n };
                     conn.taken += n as u64;
                     let upto = conn.taken;
                     let now = core.clock.now();
-                    core.server.input(now, &Input::Sent { conn: id, upto });
+                    if !planted(Plant::SentNotTold) {
+                        core.input(now, &Input::Sent { conn: id, upto });
+                    }
                     shared.wake.notify_one();
                 }
                 Ok(_) | Err(_) => {
@@ -439,6 +446,12 @@ async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
 }
 
 impl Core {
+    /// The only way into the core.
+    fn input(&mut self, now: Now, input: &Input<'_>) {
+        self.observer.input(&self.server, input);
+        self.server.input(now, input);
+    }
+
     /// Logs what a client did, unless one like it did the same a moment ago.
     fn complain(&mut self, key: &str, text: &str) {
         if let Some(line) = self.complaints.line(key, text) {
@@ -532,7 +545,7 @@ impl Core {
         };
         let mut out = Vec::new();
         if let Some(command) = self.words.answer(word, argument, &view, &mut out) {
-            self.server.input(now, &Input::Command(command));
+            self.input(now, &Input::Command(command));
         }
         out
     }
@@ -541,13 +554,15 @@ impl Core {
     fn forget(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.remove(&id) {
             conn.end();
-            self.tell_closed(id);
+            if !planted(Plant::ClosedNotTold) {
+                self.tell_closed(id);
+            }
         }
     }
 
     fn tell_closed(&mut self, id: ConnId) {
         let now = self.clock.now();
-        self.server.input(now, &Input::Closed { conn: id });
+        self.input(now, &Input::Closed { conn: id });
     }
 
     /// Sends the last bytes, then ends the connection.
@@ -596,7 +611,7 @@ impl Core {
             }
             DiskDone::Failed { device, error } => Input::Failed { device: *device, error },
         };
-        self.server.input(now, &input);
+        self.input(now, &input);
     }
 
     /// Timers that are due enter the core.
@@ -606,7 +621,7 @@ impl Core {
             self.timers.iter().filter(|(_, at)| **at <= now.mono).map(|(id, _)| *id).collect();
         for id in due {
             self.timers.remove(&id);
-            self.server.input(now, &Input::Timer { id });
+            self.input(now, &Input::Timer { id });
         }
     }
 }
@@ -620,6 +635,7 @@ fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
     let now = core.clock.now();
     let Core { server, conns, timers, disk, path, observer, .. } = &mut *core;
     let turn = server.effects(now);
+    observer.turn(&turn);
     let ops: Vec<DeviceOp> =
         turn.effects().iter().filter_map(|effect| device_op(effect, &turn, path)).collect();
     if !ops.is_empty() {
@@ -702,12 +718,15 @@ impl ClientNews {
     fn settle(self, core: &mut Core) {
         let now = core.clock.now();
         for (conn, upto) in self.sent {
-            core.server.input(now, &Input::Sent { conn, upto });
+            core.input(now, &Input::Sent { conn, upto });
         }
         for id in self.gone {
             core.forget(id);
         }
         for id in self.closed {
+            if planted(Plant::LeakedConnection) {
+                continue;
+            }
             core.let_go(id, &[]);
         }
     }
@@ -750,7 +769,9 @@ fn device_op(
 fn set_paused(conns: &mut HashMap<ConnId, ConnIo>, id: ConnId, paused: bool) {
     if let Some(conn) = conns.get_mut(&id) {
         conn.paused = paused;
-        conn.changed.notify_one();
+        if paused || !planted(Plant::ResumeUnheard) {
+            conn.changed.notify_one();
+        }
     }
 }
 
@@ -765,7 +786,9 @@ async fn drive(
         turn(shared, peers);
         let (halted, next) = {
             let core = shared.core.borrow();
-            let next = core.timers.values().min().map(|at| core.clock.at(*at));
+            let timers = core.timers.values();
+            let next = if planted(Plant::LastTimerFirst) { timers.max() } else { timers.min() };
+            let next = next.map(|at| core.clock.at(*at));
             (core.halted.clone(), next)
         };
         if let Some(why) = halted {
@@ -781,7 +804,7 @@ async fn drive(
             biased;
             () = &mut shutdown => {
                 let now = shared.core.borrow().clock.now();
-                shared.core.borrow_mut().server.input(now, &Input::Command(Command::Drain));
+                shared.core.borrow_mut().input(now, &Input::Command(Command::Drain));
                 turn(shared, peers);
                 return Ok(());
             }
@@ -790,10 +813,12 @@ async fn drive(
                     let error = "the disk threads are gone";
                     let mut core = shared.core.borrow_mut();
                     let now = core.clock.now();
-                    core.server.input(now, &Input::Failed { device: Device::Log, error });
+                    core.input(now, &Input::Failed { device: Device::Log, error });
                     continue;
                 };
-                shared.core.borrow_mut().absorb(answer);
+                if !planted_once_in(100, Plant::LostWakeUp) {
+                    shared.core.borrow_mut().absorb(answer);
+                }
             }
             () = shared.wake.notified() => {}
             () = rung => {
