@@ -84,7 +84,8 @@ fn the_same_seed_is_the_same_run() {
 
 /// Mistakes that the seeds of a test do not find; hunted where `ZOETROPE_PLANT` names them.
 #[cfg(feature = "planted-bugs")]
-const NOT_FOUND: [Plant; 6] = [
+const NOT_FOUND: [Plant; 7] = [
+    Plant::EpochsInPlace,
     Plant::CutVoteDropped,
     Plant::PeerDownNotTold,
     Plant::UnreachableNotTold,
