@@ -12,7 +12,7 @@ use zoetrope_core::{ConnId, SessionId, Xid, Zxid};
 
 /// Where a client is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Life {
+pub enum Life {
     /// Not connected.
     Away,
     /// Its connect request is on its way.
@@ -23,15 +23,17 @@ pub(crate) enum Life {
 
 /// One client.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
-    pub(crate) life: Life,
+pub struct Client {
+    /// Where it is in its life.
+    pub life: Life,
     pub(crate) conn: Option<ConnId>,
-    pub(crate) session: SessionId,
+    /// Its session.
+    pub session: SessionId,
     password: [u8; 16],
     last_zxid: Zxid,
     next_xid: i32,
     /// xids in flight, pings and authentication aside.
-    pub(crate) in_flight: VecDeque<i32>,
+    pub in_flight: VecDeque<i32>,
     inbox: Vec<u8>,
     timeout_ms: i32,
     /// Does nothing but keep its session alive.
@@ -41,11 +43,11 @@ pub(crate) struct Client {
     /// Sends nothing until then, µs.
     pub(crate) silent_until: u64,
     /// When it last heard of its server, µs.
-    pub(crate) heard_at: u64,
+    pub heard_at: u64,
     /// A write was answered since this was last looked at.
-    pub(crate) wrote: bool,
+    pub wrote: bool,
     /// A probe, which is a write, was answered since this was last looked at.
-    pub(crate) proved: bool,
+    pub proved: bool,
     /// A write is all it does.
     pub(crate) probing: bool,
     /// Probes in flight.
@@ -64,7 +66,8 @@ pub(crate) struct Client {
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 impl Client {
-    pub(crate) fn new(timeout_ms: i32, without: Vec<Operation>, number: usize) -> Self {
+    /// A client that has not connected. `number` picks its secret.
+    pub fn new(timeout_ms: i32, without: Vec<Operation>, number: usize) -> Self {
         Self {
             life: Life::Away,
             conn: None,
@@ -92,12 +95,12 @@ impl Client {
     }
 
     /// A server that is silent for so long is left for another one, µs.
-    pub(crate) fn patience_us(&self) -> u64 {
+    pub fn patience_us(&self) -> u64 {
         self.timeout_ms as u64 * 1000 * 2 / 3
     }
 
     /// Is the connection gone, as far as it knows?
-    pub(crate) fn cut_off(&mut self) {
+    pub fn cut_off(&mut self) {
         self.life = Life::Away;
         self.conn = None;
         self.in_flight.clear();
@@ -106,7 +109,7 @@ impl Client {
     }
 
     /// The first frame of a new connection.
-    pub(crate) fn greet(&mut self, conn: ConnId, rng: &mut Rng) -> Vec<u8> {
+    pub fn greet(&mut self, conn: ConnId, rng: &mut Rng) -> Vec<u8> {
         self.conn = Some(conn);
         self.life = Life::Greeting;
         let mut bytes = Vec::new();
@@ -124,7 +127,7 @@ impl Client {
     }
 
     /// Goes on with another session; what it has seen it has seen. The old one is left to expire.
-    pub(crate) fn forget_session(&mut self) {
+    pub fn forget_session(&mut self) {
         self.session = SessionId::NONE;
         self.password = [0; 16];
     }
@@ -134,7 +137,7 @@ impl Client {
     }
 
     /// Reads what has arrived; true when an answer to a request was among it.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> u64 {
+    pub fn read(&mut self, bytes: &[u8]) -> u64 {
         self.inbox.extend_from_slice(bytes);
         let inbox = std::mem::take(&mut self.inbox);
         let mut r = Reader::new(&inbox);
@@ -189,14 +192,14 @@ impl Client {
     }
 
     /// What a client sends that only wants to stay alive.
-    pub(crate) fn ping(&mut self) -> Vec<u8> {
+    pub fn ping(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         Request::Ping.encode(Xid::PING, &mut bytes);
         bytes
     }
 
     /// What a client sends first after it came back, now and then.
-    pub(crate) fn come_back(&mut self, rng: &mut Rng) -> Vec<u8> {
+    pub fn come_back(&mut self, rng: &mut Rng) -> Vec<u8> {
         let mut bytes = Vec::new();
         if self.lacks(Operation::Watches) || rng.one_in(2) {
             return bytes;
@@ -219,7 +222,7 @@ impl Client {
     }
 
     /// A write that must get through.
-    pub(crate) fn probe(&mut self) -> Vec<u8> {
+    pub fn probe(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let xid = self.xid();
         self.probes.push(xid);
@@ -230,7 +233,7 @@ impl Client {
     }
 
     /// Some work: a request of any kind, sometimes a wrong one.
-    pub(crate) fn work(&mut self, rng: &mut Rng) -> Vec<u8> {
+    pub fn work(&mut self, rng: &mut Rng) -> Vec<u8> {
         let mut bytes = Vec::new();
         if !self.lacks(Operation::Malformed) && rng.one_in(150) {
             return self.nonsense(rng);

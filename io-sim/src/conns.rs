@@ -279,7 +279,7 @@ impl<J: Judge> World<J> {
             return;
         }
         let addr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-        self.judge.opened(self.at(host), conn);
+        self.judge.opened(self.at(host), conn, addr);
         let identities = Vec::new();
         self.input(host, &Input::Opened { conn, addr, port, secure: false, identities });
     }

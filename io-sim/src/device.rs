@@ -56,7 +56,8 @@ impl Op {
 
 /// The queues of a host, in an order of their own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Queue {
+#[allow(missing_docs)]
+pub enum Queue {
     Log,
     /// Room is made beside the log, by a device of its own.
     Room,
@@ -65,7 +66,7 @@ pub(crate) enum Queue {
 }
 
 /// What a device has to do for an effect.
-pub(crate) fn device_op(effect: &Effect, turn: &Turn<'_>) -> Option<(Queue, Op)> {
+pub fn device_op(effect: &Effect, turn: &Turn<'_>) -> Option<(Queue, Op)> {
     let name = |file| turn.place(file).name.clone();
     Some(match *effect {
         Effect::Reserve { file, upto } => {

@@ -146,7 +146,7 @@ enum NameOp {
 
 /// Files and names, live and durable.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Disk {
+pub struct Disk {
     inodes: BTreeMap<u64, Inode>,
     next_inode: u64,
     live: BTreeMap<String, u64>,
@@ -167,18 +167,41 @@ struct Harmed {
 
 impl Disk {
     /// Names and lengths, as a reader sees them.
-    pub(crate) fn list(&self) -> Vec<(String, u64)> {
+    pub fn list(&self) -> Vec<(String, u64)> {
         self.live.iter().map(|(name, inode)| (name.clone(), self.inodes[inode].live.len)).collect()
     }
 
-    pub(crate) fn read(&self, name: &str, at: u64, len: usize) -> Option<Vec<u8>> {
+    /// Bytes, as a reader sees them. `None`: no such file.
+    pub fn read(&self, name: &str, at: u64, len: usize) -> Option<Vec<u8>> {
         let inode = self.live.get(name)?;
         Some(self.inodes[inode].live.read(at, len))
     }
 
     /// Length of a file; 0 when it is not there.
-    pub(crate) fn len(&self, name: &str) -> u64 {
+    pub fn len(&self, name: &str) -> u64 {
         self.live.get(name).map_or(0, |inode| self.inodes[inode].live.len)
+    }
+
+    /// The file of that name, whatever it is called later.
+    pub fn find(&self, name: &str) -> Option<u64> {
+        self.live.get(name).copied()
+    }
+
+    /// What a file is called now.
+    pub fn name_of(&self, inode: u64) -> Option<String> {
+        self.live.iter().find(|(_, it)| **it == inode).map(|(name, _)| name.clone())
+    }
+
+    /// The file of that name, which is made if it is missing.
+    pub fn make(&mut self, name: &str) -> u64 {
+        self.inode(name);
+        self.live[name]
+    }
+
+    /// What would stand under that name without power.
+    pub fn durable(&self, name: &str) -> Option<Vec<u8>> {
+        let image = &self.inodes[self.durable.get(name)?].durable;
+        Some(image.read(0, image.len as usize))
     }
 
     /// Makes a name if it is missing.
@@ -204,22 +227,26 @@ impl Disk {
         inode.durable.len = inode.durable.len.max(upto);
     }
 
-    pub(crate) fn write(&mut self, name: &str, at: u64, bytes: &[u8]) {
+    /// Writes; nothing of it is durable yet.
+    pub fn write(&mut self, name: &str, at: u64, bytes: &[u8]) {
         self.inode(name).write(at, bytes);
     }
 
-    pub(crate) fn sync(&mut self, name: &str) {
+    /// Makes a file's contents durable.
+    pub fn sync(&mut self, name: &str) {
         self.inode(name).sync();
     }
 
-    pub(crate) fn truncate(&mut self, name: &str, at: u64) {
+    /// Cuts a file off, and makes what is left durable.
+    pub fn truncate(&mut self, name: &str, at: u64) {
         let inode = self.inode(name);
         inode.live.truncate(at);
         inode.unsynced.clear();
         inode.durable = inode.live.clone();
     }
 
-    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+    /// Gives a file another name.
+    pub fn rename(&mut self, from: &str, to: &str) {
         if let Some(inode) = self.live.remove(from) {
             self.live.insert(to.to_owned(), inode);
             let (name, to) = (from.to_owned(), to.to_owned());
@@ -227,13 +254,15 @@ impl Disk {
         }
     }
 
-    pub(crate) fn remove(&mut self, name: &str) {
+    /// Takes a name away.
+    pub fn remove(&mut self, name: &str) {
         if self.live.remove(name).is_some() {
             self.unsynced.push(vec![NameOp::Unlink { name: name.to_owned() }]);
         }
     }
 
-    pub(crate) fn sync_names(&mut self) {
+    /// Makes names durable.
+    pub fn sync_names(&mut self) {
         for op in std::mem::take(&mut self.unsynced).into_iter().flatten() {
             self.keep_name(op);
         }
@@ -314,7 +343,7 @@ impl Disk {
     }
 
     /// The power is gone: what was not synced is kept as `keep` says.
-    pub(crate) fn lose_power(&mut self, keep: Keep, rng: &mut Rng) {
+    pub fn lose_power(&mut self, keep: Keep, rng: &mut Rng) {
         for inode in self.inodes.values_mut() {
             inode.lose_power(keep, rng);
         }

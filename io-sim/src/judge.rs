@@ -5,6 +5,7 @@ use crate::device::Op;
 use crate::disk::Keep;
 use crate::scenario::{Fault, Step};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use zoetrope_core::{ChanId, ConnId, Link, Milestone, Server, Sid, SyncBranch, Turn};
 
 /// `Err` ends the run: a promise was broken.
@@ -34,8 +35,8 @@ pub struct Left<'a> {
 pub trait Judge {
     /// The server appended these records to its log.
     fn appended(&mut self, at: At, records: &[u8]) -> Verdict;
-    /// A client connected.
-    fn opened(&mut self, at: At, conn: ConnId);
+    /// A client connected, from this address.
+    fn opened(&mut self, at: At, conn: ConnId, addr: IpAddr);
     /// A whole frame reached the server.
     fn heard(&mut self, at: At, conn: ConnId, frame: &[u8]) -> Verdict;
     /// The server sent these bytes, all of one turn.

@@ -29,9 +29,10 @@ mod trace;
 mod turns;
 mod world;
 
+pub use client::{Client, Life};
 pub use coverage::{Coverage, FAULTS, Moment, name_of, why_never};
-pub use device::Op;
-pub use disk::Keep;
+pub use device::{Op, Queue, device_op};
+pub use disk::{Disk, Keep};
 pub use judge::{At, Figures, Judge, Left, Outcome, Peer, Verdict};
 pub use mistake::Mistake;
 pub use rng::{Rng, Streams};

@@ -17,7 +17,7 @@ impl Judge for Counter {
     fn appended(&mut self, _: At, _: &[u8]) -> Verdict {
         Ok(())
     }
-    fn opened(&mut self, at: At, _: ConnId) {
+    fn opened(&mut self, at: At, _: ConnId, _: std::net::IpAddr) {
         *self.opened.entry(at.sid).or_default() += 1;
     }
     fn heard(&mut self, _: At, _: ConnId, _: &[u8]) -> Verdict {

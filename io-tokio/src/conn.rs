@@ -1,11 +1,12 @@
 //! One client's bytes: cut into whole frames on the way in, written out as far as the socket takes them. Decodes
 //! lengths only.
 
+use crate::planted::{Plant, planted};
+use crate::sockets::TcpStream;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use tokio::io::{AsyncWrite, AsyncWriteExt, WriteHalf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 /// The writing side of a connection, and what its reading side must know.
@@ -47,24 +48,14 @@ impl ConnIo {
                 std::task::Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
                 std::task::Poll::Ready(Ok(n)) => {
                     self.taken += n as u64;
-                    left = &left[n..];
+                    left = if planted(Plant::ShortWrite) { &[] } else { &left[n..] };
                 }
                 std::task::Poll::Ready(Err(error)) => return Err(error),
                 std::task::Poll::Pending => break,
             }
         }
-        flush_now(writer)?;
         self.backlog.extend_from_slice(left);
         Ok(!left.is_empty())
-    }
-}
-
-/// Sockets have nothing to flush; those of madsim send only then.
-fn flush_now(writer: &mut WriteHalf<TcpStream>) -> std::io::Result<()> {
-    let mut cx = std::task::Context::from_waker(futures::task::noop_waker_ref());
-    match std::pin::Pin::new(writer).poll_flush(&mut cx) {
-        std::task::Poll::Ready(Err(error)) => Err(error),
-        _ => Ok(()),
     }
 }
 
@@ -126,15 +117,13 @@ pub(crate) async fn write_some(
     writer: &mut WriteHalf<TcpStream>,
     piece: &[u8],
 ) -> std::io::Result<usize> {
-    let taken = writer.write(piece).await?;
-    writer.flush().await?;
-    Ok(taken)
+    writer.write(piece).await
 }
 
 /// Sends the last bytes and ends the writing side, so that they arrive before the end does.
 pub(crate) async fn finish_writing(mut writer: WriteHalf<TcpStream>, rest: Vec<u8>) {
     let farewell = async {
-        if writer.write_all(&rest).await.is_ok() && writer.flush().await.is_ok() {
+        if writer.write_all(&rest).await.is_ok() {
             let _ = writer.shutdown().await;
         }
     };

@@ -1,7 +1,8 @@
 //! Finds, checks, locks and lists the data directories at start. Interprets no file (storage §5.1, §5.2).
 
+use crate::files::{self as fs, File};
 use crate::settings::{RunError, Settings};
-use std::fs::{self, File, TryLockError};
+use std::fs::TryLockError;
 use std::io;
 use std::path::{Path, PathBuf};
 use zoetrope_core::{Dir, Epoch, FilePlace, Listing};

@@ -2,12 +2,14 @@
 //! no format but compression.
 
 use crate::data_dir::{DataDirs, SNAPSHOT_IN_THE_MAKING};
+use crate::device::{Work, Worker};
+use crate::files::{self as fs, File};
+use crate::planted::{Plant, planted};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+#[cfg(not(madsim))]
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 use zoetrope_core::{Compression, Device, FileId, Zxid};
@@ -55,11 +57,10 @@ pub trait Disk {
 /// The real disk: a thread for each device.
 #[derive(Debug)]
 pub struct ThreadDisk {
-    log: Sender<Vec<DeviceOp>>,
-    room: Sender<Vec<DeviceOp>>,
-    snapshot: Sender<Vec<DeviceOp>>,
-    read: Sender<Vec<DeviceOp>>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    log: Worker,
+    room: Worker,
+    snapshot: Worker,
+    read: Worker,
 }
 
 impl ThreadDisk {
@@ -70,43 +71,23 @@ impl ThreadDisk {
         force_sync: bool,
         done: UnboundedSender<DiskDone>,
     ) -> Self {
-        let mut threads = Vec::new();
-        let mut thread = |name: &str, work: Box<dyn FnOnce(Receiver<Vec<DeviceOp>>) + Send>| {
-            let (sender, receiver) = channel();
-            let thread = std::thread::Builder::new().name(name.into());
-            threads.push(thread.spawn(move || work(receiver)).expect("the system has threads"));
-            sender
-        };
-        let (log_dir, snap_dir) = (dirs.log.clone(), dirs.snapshot.clone());
-        let told = done.clone();
-        let epoch_dir = snap_dir.clone();
-        let log = thread(
-            "zoetrope-log",
-            Box::new(move |ops| {
-                let (files, epochs) = (BTreeMap::new(), [None; 2]);
-                LogDevice { dir: log_dir, epoch_dir, files, force_sync, epochs }.run(ops, &told);
-            }),
-        );
-        let told = done.clone();
-        let room = thread("zoetrope-room", Box::new(move |ops| run_room(ops, &told)));
-        let told = done.clone();
-        let snapshot = thread(
-            "zoetrope-snap",
-            Box::new(move |ops| {
-                SnapshotDevice { unsynced: 0, dir: snap_dir, compression, now: None }
-                    .run(ops, &told);
-            }),
-        );
-        let read = thread("zoetrope-read", Box::new(move |ops| run_reads(ops, &done)));
-        Self { log, room, snapshot, read, threads }
+        let (dir, epoch_dir) = (dirs.log.clone(), dirs.snapshot.clone());
+        let log =
+            LogDevice { dir, epoch_dir, files: BTreeMap::new(), force_sync, epochs: [None; 2] };
+        let dir = dirs.snapshot.clone();
+        let snapshot = SnapshotDevice { unsynced: 0, dir, compression, now: None };
+        Self {
+            log: Worker::start("zoetrope-log", log, done.clone()),
+            room: Worker::start("zoetrope-room", RoomDevice, done.clone()),
+            snapshot: Worker::start("zoetrope-snap", snapshot, done.clone()),
+            read: Worker::start("zoetrope-read", ReadDevice::default(), done),
+        }
     }
 
     /// Waits until everything submitted is done.
     pub fn finish(self) {
-        let Self { log, room, snapshot, read, threads } = self;
-        drop((log, room, snapshot, read));
-        for thread in threads {
-            let _ = thread.join();
+        for worker in [self.log, self.room, self.snapshot, self.read] {
+            worker.finish();
         }
     }
 }
@@ -132,8 +113,7 @@ impl Disk for ThreadDisk {
             [(&self.log, log), (&self.room, room), (&self.snapshot, snapshot), (&self.read, read)]
         {
             if !ops.is_empty() {
-                // A thread that is gone has said why.
-                let _ = device.send(ops);
+                device.give(ops);
             }
         }
     }
@@ -148,24 +128,24 @@ struct LogDevice {
     epochs: [Option<u32>; 2],
 }
 
-impl LogDevice {
-    fn run(mut self, ops: Receiver<Vec<DeviceOp>>, done: &UnboundedSender<DiskDone>) {
-        while let Ok(mut batch) = ops.recv() {
-            // What came in during the last fsync shares the next one.
-            while let Ok(more) = ops.try_recv() {
-                batch.extend(more);
-            }
-            for answer in self.carry_out(batch) {
-                let failed = matches!(answer, DiskDone::Failed { .. });
-                let _ = done.send(answer);
-                if failed {
-                    return;
-                }
+impl Work for LogDevice {
+    fn work(&mut self, ops: Vec<DeviceOp>, done: &mut dyn FnMut(DiskDone)) -> Option<()> {
+        for answer in self.carry_out(ops) {
+            let failed = matches!(answer, DiskDone::Failed { .. });
+            done(answer);
+            if failed {
+                return None;
             }
         }
+        Some(())
     }
+}
 
+impl LogDevice {
     fn carry_out(&mut self, batch: Vec<DeviceOp>) -> Vec<DiskDone> {
+        if planted(Plant::FsyncOvertakes) {
+            self.files.values().for_each(|file| drop(file.sync_data()));
+        }
         let mut answers = Vec::new();
         let mut ops = batch.into_iter().peekable();
         // An fsync of a file may wait for the next one of the same file, if only appends to it stand between.
@@ -224,7 +204,10 @@ impl LogDevice {
             DeviceOp::Truncate { path, at } => File::options()
                 .write(true)
                 .open(&path)
-                .and_then(|file| file.set_len(at).and_then(|()| file.sync_all()))
+                .and_then(|file| match planted(Plant::TruncateIgnored) {
+                    true => Ok(()),
+                    false => file.set_len(at).and_then(|()| file.sync_all()),
+                })
                 .map_err(|error| (path, error)),
             DeviceOp::Discard { file, path } => {
                 self.files.remove(&file);
@@ -252,14 +235,18 @@ impl LogDevice {
     fn fsync(&mut self, file: FileId, path: &Path) -> io::Result<u64> {
         let (force_sync, started) = (self.force_sync, Instant::now());
         let file = self.open(file, path)?;
+        if planted(Plant::NoFsyncWait) || planted(Plant::FsyncOvertakes) {
+            return Ok(1);
+        }
         if force_sync {
-            file.sync_data()?;
+            file.sync_data().or_else(ignored_by(Plant::FsyncErrorIgnored))?;
         }
         Ok(started.elapsed().as_micros() as u64)
     }
 
     fn fsync_dir(&self, dir: &Path) -> io::Result<()> {
-        if self.force_sync { File::open(dir)?.sync_all() } else { Ok(()) }
+        let sync = self.force_sync && !planted(Plant::NoDirectoryFsync);
+        if sync { File::open(dir)?.sync_all() } else { Ok(()) }
     }
 
     /// Writes those of the two files that change. An election waits for this, so nothing is synced that need not be.
@@ -271,13 +258,19 @@ impl LogDevice {
             }
             let (tmp, path) =
                 (self.epoch_dir.join(format!("{}.tmp", names[n])), self.epoch_dir.join(names[n]));
+            let tmp = if planted(Plant::EpochsInPlace) { path.clone() } else { tmp };
             let mut file = File::create(&tmp)?;
             write!(file, "{epoch}")?;
-            file.sync_all()?;
+            if !planted(Plant::EpochsNotSynced) {
+                file.sync_all()?;
+            }
             fs::rename(&tmp, &path)?;
             self.epochs[n] = Some(epoch);
         }
-        File::open(&self.epoch_dir)?.sync_all()
+        match planted(Plant::EpochsNotSynced) {
+            true => Ok(()),
+            false => File::open(&self.epoch_dir)?.sync_all(),
+        }
     }
 }
 
@@ -293,29 +286,38 @@ fn fail(
 
 /// Files that come, in order with those that go: what one leaves the next may take. Really writes zeros: blocks that
 /// were written before are synced twice as fast as blocks only promised.
-fn run_room(ops: Receiver<Vec<DeviceOp>>, done: &UnboundedSender<DiskDone>) {
-    while let Ok(batch) = ops.recv() {
-        for op in batch {
-            let answer = match op {
-                DeviceOp::Reserve { file, path, upto } => match reserve(&path, upto) {
+struct RoomDevice;
+
+impl Work for RoomDevice {
+    fn work(&mut self, ops: Vec<DeviceOp>, done: &mut dyn FnMut(DiskDone)) -> Option<()> {
+        for op in ops {
+            match op {
+                DeviceOp::Reserve { file, path, upto } => done(match reserve(&path, upto) {
                     Ok(()) => DiskDone::Reserved { file, upto },
+                    Err(error) if is_full(&error) && planted(Plant::HalfTheRoom) => {
+                        DiskDone::Reserved { file, upto }
+                    }
                     Err(error) if is_full(&error) => DiskDone::NoRoom { file },
                     Err(error) => {
                         let error = format!("{}: {error}", path.display());
                         DiskDone::Failed { device: Device::Log, error }
                     }
-                },
+                }),
                 DeviceOp::Remove { path } => {
                     if let Err(error) = fs::remove_file(&path) {
                         tracing::warn!("cannot remove {}: {error}", path.display());
                     }
-                    continue;
                 }
                 other => unreachable!("{other:?} makes no room"),
-            };
-            let _ = done.send(answer);
+            }
         }
+        Some(())
     }
+}
+
+/// Takes an error for none where that mistake is made.
+fn ignored_by(plant: Plant) -> impl Fn(io::Error) -> io::Result<()> {
+    move |error| if planted(plant) { Ok(()) } else { Err(error) }
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -395,29 +397,29 @@ struct SnapshotDevice {
     unsynced: u64,
 }
 
-impl SnapshotDevice {
-    fn run(mut self, ops: Receiver<Vec<DeviceOp>>, done: &UnboundedSender<DiskDone>) {
-        while let Ok(batch) = ops.recv() {
-            for op in batch {
-                let answer = match op {
-                    DeviceOp::SnapSlice { at, bytes } => self
-                        .slice(at, &bytes)
-                        .map(|()| DiskDone::SnapWritten { upto: at + bytes.len() as u64 }),
-                    DeviceOp::SnapFinish { path, zxid } => {
-                        self.finish(&path).map(|()| DiskDone::SnapDurable { zxid })
-                    }
-                    other => unreachable!("{other:?} is not the snapshot device's"),
-                };
-                let answer = answer.unwrap_or_else(|error| {
-                    self.now = None;
-                    let _ = fs::remove_file(self.dir.join(SNAPSHOT_IN_THE_MAKING));
-                    DiskDone::SnapFailed { error: error.to_string() }
-                });
-                let _ = done.send(answer);
-            }
+impl Work for SnapshotDevice {
+    fn work(&mut self, ops: Vec<DeviceOp>, done: &mut dyn FnMut(DiskDone)) -> Option<()> {
+        for op in ops {
+            let answer = match op {
+                DeviceOp::SnapSlice { at, bytes } => self
+                    .slice(at, &bytes)
+                    .map(|()| DiskDone::SnapWritten { upto: at + bytes.len() as u64 }),
+                DeviceOp::SnapFinish { path, zxid } => {
+                    self.finish(&path).map(|()| DiskDone::SnapDurable { zxid })
+                }
+                other => unreachable!("{other:?} is not the snapshot device's"),
+            };
+            done(answer.unwrap_or_else(|error| {
+                self.now = None;
+                let _ = fs::remove_file(self.dir.join(SNAPSHOT_IN_THE_MAKING));
+                DiskDone::SnapFailed { error: error.to_string() }
+            }));
         }
+        Some(())
     }
+}
 
+impl SnapshotDevice {
     fn slice(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         if at == 0 {
             let file = BufWriter::new(File::create(self.dir.join(SNAPSHOT_IN_THE_MAKING))?);
@@ -441,7 +443,9 @@ impl SnapshotDevice {
 
     fn finish(&mut self, path: &Path) -> io::Result<()> {
         let file = self.now.take().ok_or_else(no_snapshot)?.finish()?;
-        file.sync_all()?;
+        if !planted(Plant::SnapshotNotSynced) {
+            file.sync_all()?;
+        }
         fs::rename(self.dir.join(SNAPSHOT_IN_THE_MAKING), path)?;
         File::open(&self.dir)?.sync_all()
     }
@@ -545,7 +549,7 @@ impl<R: Read> Read for SnappyReader<R> {
 struct Source {
     file: FileId,
     at: u64,
-    from: Box<dyn Read>,
+    from: Box<dyn Read + Send>,
 }
 
 /// What was read before anybody asked for it: a file is read from front to back, and whoever reads it works on one piece
@@ -561,31 +565,36 @@ struct Ahead {
 /// A log may be written to meanwhile, far behind the place where it is read, so nothing is kept for long.
 const AHEAD_MAX: std::time::Duration = std::time::Duration::from_millis(50);
 
-fn run_reads(ops: Receiver<Vec<DeviceOp>>, done: &UnboundedSender<DiskDone>) {
-    let mut now: Option<Source> = None;
-    let mut ahead: Option<Ahead> = None;
-    while let Ok(batch) = ops.recv() {
-        for op in batch {
+/// Reads files, one piece ahead.
+#[derive(Default)]
+struct ReadDevice {
+    now: Option<Source>,
+    ahead: Option<Ahead>,
+}
+
+impl Work for ReadDevice {
+    fn work(&mut self, ops: Vec<DeviceOp>, done: &mut dyn FnMut(DiskDone)) -> Option<()> {
+        for op in ops {
             let DeviceOp::Read { file, path, at, len } = op else { continue };
-            let known = ahead.take().filter(|ahead| {
+            let known = self.ahead.take().filter(|ahead| {
                 (ahead.file, ahead.at, ahead.len) == (file, at, len)
                     && ahead.read_at.elapsed() < AHEAD_MAX
             });
             let bytes = match known {
                 Some(ahead) => Ok(ahead.bytes),
-                None => read(&mut now, file, &path, at, len),
+                None => read(&mut self.now, file, &path, at, len),
             };
             let whole = bytes.as_ref().is_ok_and(|bytes| bytes.len() == len as usize);
-            let answer = match bytes {
+            done(match bytes {
                 Ok(bytes) => DiskDone::Read { file, at, bytes },
                 Err(error) => DiskDone::ReadFailed { file, at, error: error.to_string() },
-            };
-            let _ = done.send(answer);
+            });
             let next = at + u64::from(len);
-            if whole && let Ok(bytes) = read(&mut now, file, &path, next, len) {
-                ahead = Some(Ahead { file, at: next, len, bytes, read_at: Instant::now() });
+            if whole && let Ok(bytes) = read(&mut self.now, file, &path, next, len) {
+                self.ahead = Some(Ahead { file, at: next, len, bytes, read_at: Instant::now() });
             }
         }
+        Some(())
     }
 }
 
@@ -610,7 +619,7 @@ fn open(file: FileId, path: &Path, at: u64) -> io::Result<Source> {
     let mut plain = File::open(path)?;
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let is_snapshot = name.starts_with("snapshot.");
-    let mut from: Box<dyn Read> = match Compression::of_name(&name) {
+    let mut from: Box<dyn Read + Send> = match Compression::of_name(&name) {
         Compression::Gzip if is_snapshot => {
             Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(plain)))
         }
@@ -624,9 +633,10 @@ fn open(file: FileId, path: &Path, at: u64) -> io::Result<Source> {
     Ok(Source { file, at, from })
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(madsim)))]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// ZOOKEEPER-1387, 4269: under its own name, and nothing half-written beside it.
     #[test]

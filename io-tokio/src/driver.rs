@@ -15,8 +15,9 @@ use crate::data_dir::DataDirs;
 use crate::disk::{DeviceOp, Disk, DiskDone, ThreadDisk};
 use crate::flight::Flight;
 use crate::peers::Peers;
+use crate::planted::{Plant, planted, planted_once_in};
 use crate::settings::{RunError, Settings};
-use crate::sockets::{self, BACKLOG};
+use crate::sockets::{self, BACKLOG, TcpListener, TcpStream};
 use crate::words::{DriverFigures, Observer, View, Words};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +26,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 use tokio::io::{AsyncRead, ReadBuf, ReadHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_local;
@@ -232,6 +232,7 @@ async fn accept(shared: Rc<Shared>, listener: TcpListener) {
                 let Some(id) = shared.core.borrow_mut().admit(peer) else { continue };
                 spawn_local(serve(shared.clone(), id, stream, peer));
             }
+            Err(_) if planted(Plant::AcceptOnce) => return,
             Err(error) => {
                 tracing::warn!("cannot accept a client: {error}; trying again in 100 ms");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -318,7 +319,9 @@ async fn serve(shared: Rc<Shared>, id: ConnId, stream: TcpStream, peer: SocketAd
     if let Some(conn) = core.conns.remove(&id) {
         conn.end();
     }
-    core.count_out(peer.ip());
+    if !planted(Plant::CountNeverGivenBack) || client_went {
+        core.count_out(peer.ip());
+    }
 }
 
 /// How a connection came to its end.
@@ -398,7 +401,9 @@ fn on_bytes(shared: &Shared, id: ConnId, bytes: &[u8], intake: &mut Intake) -> O
         core.complain(&format!("{} frame", peer.ip()), &text);
         return Some(End::Answer(Vec::new()));
     }
-    intake.partial = bytes[whole..].to_vec();
+    if !planted(Plant::CutFrameDropped) {
+        intake.partial = bytes[whole..].to_vec();
+    }
     None
 }
 
@@ -428,11 +433,13 @@ async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
             let Some(conn) = core.conns.get_mut(&id) else { return };
             match outcome {
                 Ok(n) if n > 0 => {
-                    at += n;
+                    at = if planted(Plant::SentTwice) && n < piece.len() { 0 } else { at + n };
                     conn.taken += n as u64;
                     let upto = conn.taken;
                     let now = core.clock.now();
-                    core.tell(now, &Input::Sent { conn: id, upto });
+                    if !planted(Plant::SentNotTold) {
+                        core.tell(now, &Input::Sent { conn: id, upto });
+                    }
                     shared.wake.notify_one();
                 }
                 Ok(_) | Err(_) => {
@@ -454,6 +461,7 @@ async fn write_backlog(shared: Rc<Shared>, id: ConnId) {
 impl Core {
     /// Tells the core what happened. The only way to it.
     fn tell(&mut self, now: Now, input: &Input<'_>) {
+        self.observer.input(&self.server, input);
         if let Some(flight) = &mut self.flight {
             flight.input(now, input);
         }
@@ -562,7 +570,9 @@ impl Core {
     fn forget(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.remove(&id) {
             conn.end();
-            self.tell_closed(id);
+            if !planted(Plant::ClosedNotTold) {
+                self.tell_closed(id);
+            }
         }
     }
 
@@ -647,6 +657,7 @@ fn turn(shared: &Rc<Shared>, peers: Option<&Peers>) {
     if let Some(flight) = flight {
         flight.turn_ends(now, &turn);
     }
+    observer.turn(&turn);
     let ops: Vec<DeviceOp> =
         turn.effects().iter().filter_map(|effect| device_op(effect, &turn, path)).collect();
     if !ops.is_empty() {
@@ -739,6 +750,9 @@ impl ClientNews {
             core.forget(id);
         }
         for id in self.closed {
+            if planted(Plant::LeakedConnection) {
+                continue;
+            }
             core.let_go(id, &[]);
         }
     }
@@ -781,7 +795,9 @@ fn device_op(
 fn set_paused(conns: &mut HashMap<ConnId, ConnIo>, id: ConnId, paused: bool) {
     if let Some(conn) = conns.get_mut(&id) {
         conn.paused = paused;
-        conn.changed.notify_one();
+        if paused || !planted(Plant::ResumeUnheard) {
+            conn.changed.notify_one();
+        }
     }
 }
 
@@ -797,7 +813,8 @@ async fn drive(
         let (halted, next) = {
             let core = shared.core.borrow();
             let timers = core.timers.values().copied();
-            let next = timers.chain(core.flight.as_ref().and_then(Flight::next_at)).min();
+            let timers = timers.chain(core.flight.as_ref().and_then(Flight::next_at));
+            let next = if planted(Plant::LastTimerFirst) { timers.max() } else { timers.min() };
             let next = next.map(|at| core.clock.at(at));
             (core.halted.clone(), next)
         };
@@ -826,7 +843,9 @@ async fn drive(
                     core.tell(now, &Input::Failed { device: Device::Log, error });
                     continue;
                 };
-                shared.core.borrow_mut().absorb(answer);
+                if !planted_once_in(100, Plant::LostWakeUp) {
+                    shared.core.borrow_mut().absorb(answer);
+                }
             }
             () = shared.wake.notified() => {}
             () = rung => {

@@ -9,11 +9,16 @@ mod conn;
 mod data_dir;
 #[cfg(not(madsim))]
 mod descriptors;
+mod device;
 mod disk;
 mod driver;
+mod files;
 mod flight;
 mod peers;
+pub mod planted;
 mod settings;
+#[cfg(madsim)]
+pub mod simulated;
 mod sockets;
 mod words;
 

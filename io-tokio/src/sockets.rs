@@ -2,7 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use tokio::net::{TcpListener, TcpStream};
+
+#[cfg(madsim)]
+pub(crate) use crate::simulated::{TcpListener, TcpStream};
+#[cfg(not(madsim))]
+pub(crate) use tokio::net::{TcpListener, TcpStream};
 
 /// Connections that may wait to be accepted. Java's 50 loses some when a whole fleet reconnects at
 /// once.

@@ -3,7 +3,7 @@
 
 use crate::settings::Settings;
 use std::time::Duration;
-use zoetrope_core::{Command, ConnId, Milestone, Now, Server, Summary, Turn};
+use zoetrope_core::{Command, ConnId, Input, Milestone, Now, Server, Summary, Turn};
 
 /// What the driver itself has counted.
 #[derive(Clone, Default, Debug)]
@@ -61,4 +61,10 @@ pub trait Observer {
 
     /// The core reported something; file places are in `turn`.
     fn milestone(&mut self, milestone: Milestone, turn: &Turn<'_>);
+
+    /// A fact is about to enter the core.
+    fn input(&mut self, _server: &Server, _input: &Input<'_>) {}
+
+    /// A turn is over; its effects are about to be carried out.
+    fn turn(&mut self, _turn: &Turn<'_>) {}
 }

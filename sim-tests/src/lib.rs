@@ -22,7 +22,7 @@ pub use coverage::Met;
 pub use guard::{Crash, guarded, guarded_and_timed};
 pub use run::{
     Report, Visit, judge, judge_and_keep_files, judge_ensemble_seed, judge_scenario, judge_seed,
-    watched, world,
+    judges, watched, world,
 };
 pub use seeds::{Results, Swarm, run_seeds, thread_cpu_ns};
 pub use shrink::{Effort, Shrunk, shrink};

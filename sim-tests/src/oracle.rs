@@ -7,6 +7,7 @@ use crate::model::{Answer, Context, Entry, Happening, Model, allowed, parent_of}
 use base64::Engine as _;
 use sha1::Digest as _;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use zoetrope_core::wire::{
     ConnectRequest, ConnectResponse, CreateKind, MultiOp, OpCode, Reader, Request, RequestHeader,
     SetWatches, Txn, TxnHeader, WatchMode, WatcherType, decode_txn,
@@ -808,8 +809,8 @@ impl Judge for Oracle {
         Ok(())
     }
 
-    fn opened(&mut self, _at: At, id: ConnId) {
-        let ip = ("ip".to_owned(), "127.0.0.1".to_owned());
+    fn opened(&mut self, _at: At, id: ConnId, addr: IpAddr) {
+        let ip = ("ip".to_owned(), addr.to_string());
         let ids = vec![ip];
         self.conns
             .insert(id, Conn { ids: ids.clone(), proven: ids, session: -1, ..Conn::default() });

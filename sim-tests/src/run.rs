@@ -4,9 +4,10 @@ use crate::guard::guarded;
 use crate::oracle::Oracle;
 use crate::together::Together;
 use crate::violation::Violation;
+use zoetrope_core::Config;
 use zoetrope_io_sim::{
-    Figures, Judge, Mistake, Outcome, Record, Scenario, Step, Traced, World, settings, swarm,
-    swarm_ensemble,
+    Figures, Judge, LocalSessions, Mistake, Outcome, Record, Scenario, Step, Traced, World,
+    settings, swarm, swarm_ensemble,
 };
 
 /// How a judged run ended.
@@ -26,6 +27,14 @@ pub trait Visit {
     type Out;
     /// Does it.
     fn visit<J: Judge + Clone>(self, world: World<J>) -> Self::Out;
+}
+
+/// The judges of servers with these settings, for whoever runs them by another driver than the simulator's.
+pub fn judges(config: &Config) -> Box<dyn Judge> {
+    match config.ensemble {
+        None => Box::new(Oracle::new()),
+        Some(_) => Box::new(Together::new(config, LocalSessions::Off)),
+    }
 }
 
 /// The world of a scenario with its judges and with somebody who looks on, before anything has happened.

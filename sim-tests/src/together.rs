@@ -4,6 +4,7 @@
 use crate::checkers::{Lives, Protocol, epoch};
 use crate::oracle::{Oracle, asks_for_ephemeral};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use zoetrope_core::wire::{ConnectResponse, OpCode, Reader, RequestHeader, Txn, decode_txn};
 use zoetrope_core::{ChanId, Config, ConnId, Server, Sid};
 use zoetrope_io_sim::{At, Judge, Left, LocalSessions, Op, Peer, Role, Verdict, role_of, serves};
@@ -159,8 +160,8 @@ impl Judge for Together {
         self.proposed(&fresh)
     }
 
-    fn opened(&mut self, at: At, conn: ConnId) {
-        self.oracle(at.sid).opened(at, conn);
+    fn opened(&mut self, at: At, conn: ConnId, addr: IpAddr) {
+        self.oracle(at.sid).opened(at, conn, addr);
     }
 
     fn heard(&mut self, at: At, conn: ConnId, frame: &[u8]) -> Verdict {

@@ -14,7 +14,7 @@ impl Judge for Nobody {
     fn appended(&mut self, _: At, _: &[u8]) -> Verdict {
         Ok(())
     }
-    fn opened(&mut self, _: At, _: ConnId) {}
+    fn opened(&mut self, _: At, _: ConnId, _: std::net::IpAddr) {}
     fn heard(&mut self, _: At, _: ConnId, _: &[u8]) -> Verdict {
         Ok(())
     }
@@ -102,7 +102,7 @@ impl<R: Record> FlightTrace<R> {
                     rest = &behind[len..];
                 }
             }
-            Input::Opened { conn, .. } => self.told.opened(at, *conn),
+            Input::Opened { conn, addr, .. } => self.told.opened(at, *conn, *addr),
             Input::Closed { conn } => {
                 let _ = self.told.closed(at, *conn, false);
             }

@@ -10,6 +10,7 @@ use crate::judge::{At, Judge, Left, Peer, Verdict};
 use crate::role::{Role, role_of};
 use crate::scenario::{Fault, Step};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use zoetrope_core::wire::PacketKind;
 use zoetrope_core::{ChanId, ConnId, FileId, Milestone, Server, Sid, Turn};
 
@@ -127,8 +128,8 @@ impl<J: Judge, R: Record> Judge for Traced<J, R> {
         self.judge.appended(at, records)
     }
 
-    fn opened(&mut self, at: At, conn: ConnId) {
-        self.judge.opened(at, conn);
+    fn opened(&mut self, at: At, conn: ConnId, addr: IpAddr) {
+        self.judge.opened(at, conn, addr);
     }
 
     fn heard(&mut self, at: At, conn: ConnId, frame: &[u8]) -> Verdict {

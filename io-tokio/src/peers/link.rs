@@ -2,12 +2,13 @@
 
 use super::{Links, READ_AT_ONCE};
 use crate::conn::{FAREWELL, finish_writing, whole_frames, write_some};
+use crate::planted::{Plant, planted};
+use crate::sockets::TcpStream;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Duration, sleep, timeout};
 use zoetrope_core::{ChanId, Input, Link};
@@ -44,7 +45,9 @@ impl Intake {
         if whole > 0 {
             (links.sink)(&Input::PeerFrames { chan, bytes: &bytes[..whole] });
         }
-        self.partial = bytes[whole..].to_vec();
+        if !planted(Plant::CutVoteDropped) {
+            self.partial = bytes[whole..].to_vec();
+        }
         if let Some(len) = wrong {
             links.complain_of(
                 chan,

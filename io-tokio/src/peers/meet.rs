@@ -1,14 +1,15 @@
 //! How two servers get a link: the one with the larger sid opens it (quorum protocol §3.2).
 
 use super::{Attempt, Hello, Links, port_name};
+use crate::planted::{Plant, planted};
 use crate::settings::PeerSettings;
-use crate::sockets;
+use crate::sockets::{self, TcpStream};
 use futures::future::{FutureExt, LocalBoxFuture, select_ok};
 use std::cmp::Ordering;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::lookup_host;
 use tokio::task::spawn_local;
 use tokio::time::{Duration, sleep, timeout};
 use zoetrope_core::wire::{decode_hello, encode_hello};
@@ -164,7 +165,7 @@ impl Links {
     /// Nobody tries any more.
     pub(super) fn give_up(&self, sid: Sid, link: Link) {
         let attempt = self.state.borrow_mut().attempts.remove(&(sid, link));
-        if attempt.is_some_and(|attempt| attempt.asked) {
+        if attempt.is_some_and(|attempt| attempt.asked) && !planted(Plant::UnreachableNotTold) {
             (self.sink)(&Input::Unreachable { sid, link });
         }
     }

@@ -13,13 +13,14 @@ mod tests;
 
 use crate::complaints::Complaints;
 use crate::conn::ConnIo;
+use crate::planted::{Plant, planted};
 use crate::settings::{PeerSettings, RunError};
+use crate::sockets::TcpStream;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 use zoetrope_core::wire::Hello;
@@ -289,7 +290,7 @@ impl Links {
         let Some(gone) = self.state.borrow_mut().remove(chan) else { return };
         let let_go = gone.io.closing;
         gone.io.end();
-        if !let_go {
+        if !let_go && !planted(Plant::PeerDownNotTold) {
             (self.sink)(&Input::PeerDown { chan });
         }
     }
@@ -325,7 +326,9 @@ impl Links {
         let mut given = std::mem::take(&mut self.state.borrow_mut().given);
         for (chan, before) in given.drain(..) {
             let taken = self.state.borrow().chans.get(&chan).map(|link| link.io.taken);
-            if let Some(upto) = taken.filter(|upto| *upto > before) {
+            if let Some(upto) = taken.filter(|upto| *upto > before)
+                && !planted(Plant::PeerSentNotTold)
+            {
                 (self.sink)(&Input::PeerSent { chan, upto });
             }
         }

@@ -2,11 +2,11 @@
 
 use super::Links;
 use crate::settings::RunError;
-use crate::sockets::{self, BACKLOG};
+use crate::sockets::{self, BACKLOG, TcpListener};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::lookup_host;
 use tokio::time::{Duration, sleep};
 use zoetrope_core::{HostPort, Link};
 
