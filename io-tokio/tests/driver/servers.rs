@@ -90,6 +90,7 @@ fn settings(sid: Sid, seed: u64, core: &Config) -> Settings {
         max_cnxns: 0,
         tcp_keepalive: false,
         fsync_warning_ms: 1000,
+        recording: None,
         peers,
     }
 }
