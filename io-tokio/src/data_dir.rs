@@ -58,7 +58,17 @@ impl DataDirs {
         files.sort_by(|(a, _), (b, _)| (a.dir, &a.name).cmp(&(b.dir, &b.name)));
         let accepted_epoch = self.epoch("acceptedEpoch")?;
         let current_epoch = self.epoch("currentEpoch")?;
+        if accepted_epoch.or(current_epoch).is_some() {
+            self.settle_names()?;
+        }
         Ok(Listing { files, same_dir, accepted_epoch, current_epoch })
+    }
+
+    /// A process that was killed may have left epoch files in the system's memory only. Whoever has read them counts on them.
+    fn settle_names(&self) -> Result<(), RunError> {
+        let synced = File::open(&self.snapshot).and_then(|dir| dir.sync_all());
+        let told = |error| format!("cannot sync {}: {error}", self.snapshot.display());
+        synced.map_err(|error| RunError::DataDir(told(error)))
     }
 
     /// The number in an epoch file: decimal, in its first line (quorum protocol §1.3).
