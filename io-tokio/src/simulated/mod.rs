@@ -10,6 +10,6 @@ pub use files::{
 };
 pub(crate) use files::{is_off, take_cost};
 pub use sockets::{
-    TcpListener, TcpStream, Weather, begin as begin_sockets, break_lines, darken, lighten, lines,
-    set_weather,
+    TcpListener, TcpStream, Weather, begin as begin_sockets, break_lines, darken, is_half_open,
+    lighten, lines, set_weather,
 };

@@ -60,6 +60,8 @@ struct Line {
     ends: [IpAddr; 2],
     /// By the end that writes.
     ways: [Way; 2],
+    /// Ends that nobody holds any more.
+    gone: [bool; 2],
     health: Health,
 }
 
@@ -120,6 +122,12 @@ fn alive() -> Vec<Rc<RefCell<Line>>> {
 /// Connections one of whose ends is at this address, and has not let go of it.
 pub fn lines(at: IpAddr) -> usize {
     alive().iter().filter(|line| line.borrow().ends.contains(&at)).count()
+}
+
+/// Does somebody hold a connection that a dead machine at this address knows nothing of?
+pub fn is_half_open(at: IpAddr) -> bool {
+    let lost = |line: &Line| matches!(line.health, Health::Silent | Health::Forgotten);
+    alive().iter().any(|line| line.borrow().ends.contains(&at) && lost(&line.borrow()))
 }
 
 /// Connections between these two machines break, each by `odds` in a hundred.
@@ -221,8 +229,12 @@ impl TcpStream {
         };
         let from = inner.local_addr()?;
         let ends = [from.ip(), addr.ip()];
-        let line =
-            Rc::new(RefCell::new(Line { ends, ways: Default::default(), health: Health::Well }));
+        let line = Rc::new(RefCell::new(Line {
+            ends,
+            ways: Default::default(),
+            gone: [false; 2],
+            health: Health::Well,
+        }));
         let port = with_net(|net| {
             net.last = net.last.checked_add(1).expect("a run has so many connections");
             net.lines.push(Rc::downgrade(&line));
@@ -330,6 +342,10 @@ impl AsyncWrite for TcpStream {
             let _ = inner.poll_write(cx, &buf[..n])?;
             // Nobody need flush a socket, but madsim's send nothing before.
             let _ = Pin::new(&mut self.inner).poll_flush(cx)?;
+            // What reaches a socket that is closed is answered with a reset.
+            if line.gone[1 - end] {
+                line.harm(Health::Reset);
+            }
         }
         Poll::Ready(Ok(n))
     }
@@ -350,6 +366,7 @@ impl AsyncWrite for TcpStream {
 impl Drop for TcpStream {
     fn drop(&mut self) {
         let mut line = self.line.borrow_mut();
+        line.gone[self.end] = true;
         let unread = {
             let way = &line.ways[1 - self.end];
             way.sent > way.read

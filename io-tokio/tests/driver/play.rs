@@ -13,7 +13,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zoetrope_core::{Config, Sid};
 use zoetrope_io_sim::{Client, Keep, Rng, Scenario, settings, swarm};
 use zoetrope_io_tokio::simulated::{
-    TcpStream, Weather, begin_files, begin_sockets, break_lines, darken, lighten, lines,
+    TcpStream, Weather, begin_files, begin_sockets, break_lines, darken, is_half_open, lighten,
+    lines,
 };
 
 /// What a run did.
@@ -39,6 +40,8 @@ const CALM_AFTER_MS: u64 = 45_000;
 const ANSWER_MS: u64 = 2_000;
 /// Within that time a connection whose client has closed it is forgotten, farewell included.
 const FORGOTTEN_MS: u64 = 5_000;
+/// The same where a dead machine could not close it: that is found out when its session is over.
+const HALF_OPEN_MS: u64 = 60_000;
 const KEEPS: [Keep; 5] = [Keep::Nothing, Keep::All, Keep::Some, Keep::Torn, Keep::Garbage];
 
 struct Run {
@@ -453,7 +456,9 @@ impl Run {
     /// When all clients are gone, nothing of their connections may be left.
     async fn expect_nothing_left(&mut self) -> Verdict {
         self.all(Duty::Leave);
-        let deadline = now_ms() + FORGOTTEN_MS;
+        let half_open = (0..self.clients).any(|number| is_half_open(client_ip(number)));
+        let patience_ms = if half_open { HALF_OPEN_MS } else { FORGOTTEN_MS };
+        let deadline = now_ms() + patience_ms;
         loop {
             let left: usize = (0..self.clients).map(|number| lines(client_ip(number))).sum();
             let mut open = Vec::new();
@@ -466,7 +471,7 @@ impl Run {
             }
             if now_ms() > deadline {
                 return Err(format!(
-                    "L5: {FORGOTTEN_MS} ms after the last client left, {left} sockets are open; servers count {open:?}"
+                    "L5: {patience_ms} ms after the last client left, {left} sockets are open; servers count {open:?}"
                 ));
             }
             self.advance(500).await?;
