@@ -22,7 +22,7 @@ fn branches(results: &Results) -> BTreeMap<SyncBranch, usize> {
 #[test]
 fn every_ensemble_keeps_every_promise() {
     let run = |seed| judge_ensemble_seed(seed, Mistake::None);
-    let results = run_seeds(Swarm { test: "ensemble", run, seeds: 60, one_in: 1 });
+    let results = run_seeds(Swarm { test: "ensemble", run, seeds: 40, one_in: 1 });
     let branches = branches(&results);
     println!("seeds in which a learner was brought level so: {branches:?}");
     let failed = results.failures.len();
@@ -136,7 +136,7 @@ fn observers_of_followers_keep_every_promise() {
             Mistake::None,
         )
     };
-    let results = run_seeds(Swarm { test: "ensemble", run, seeds: 12, one_in: 10 });
+    let results = run_seeds(Swarm { test: "ensemble", run, seeds: 8, one_in: 10 });
     assert!(results.failures.is_empty(), "{:?}", results.failures);
     let syncs = results.reports.iter().filter(|r| r.figures.master_syncs > 0).count();
     println!("followers brought observers level in {syncs} of {} seeds", results.seeds);
@@ -176,7 +176,7 @@ fn an_ensemble_of_one_keeps_every_promise() {
         let scenario = Scenario { peers: Some(1), ..swarm(seed) };
         judge_scenario(&scenario, Mistake::None)
     };
-    let results = run_seeds(Swarm { test: "ensemble", run, seeds: 12, one_in: 10 });
+    let results = run_seeds(Swarm { test: "ensemble", run, seeds: 8, one_in: 10 });
     assert!(results.failures.is_empty(), "{:?}", results.failures);
 }
 

@@ -6,7 +6,7 @@ use zoetrope_io_sim::Mistake;
 #[test]
 fn every_seed_keeps_every_promise() {
     let run = |seed| judge_seed(seed, Mistake::None);
-    let results = run_seeds(Swarm { test: "swarm", run, seeds: 200, one_in: 1 });
+    let results = run_seeds(Swarm { test: "swarm", run, seeds: 120, one_in: 1 });
     let failed = results.failures.len();
     assert!(failed == 0, "{failed} of {} seeds break a promise", results.seeds);
 }
