@@ -3,6 +3,7 @@
 //! It changes when it is told what happened ([`Input`]) and answers with a list of things to do ([`Effect`]).
 //! It never waits, reads a clock, opens a file or spawns anything, and its only chance is the seed it was given.
 
+pub mod calendar;
 mod config;
 mod effect;
 mod election;

@@ -7,7 +7,6 @@ const _: () = assert!(
 );
 
 pub mod args;
-mod calendar;
 pub mod check;
 pub mod config_file;
 mod draft;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use zoetrope_core::calendar::Date;
 use zoetrope_core::{Instant, Now, Phase, SessionId, SessionStatus};
 use zoetrope_io_tokio::View;
 
 use super::clients::socket;
-use crate::calendar::java_date;
 
 pub(super) fn dump(view: &View<'_>) -> String {
     let mut text = String::from("SessionTracker dump:\n");
@@ -94,4 +94,34 @@ fn write_sets(
 
 fn wall_ms(now: Now, deadline: Instant) -> i64 {
     now.wall_ms + deadline.as_ms() as i64 - now.mono.as_ms() as i64
+}
+
+const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Like Java's `Date.toString`: `Sun Nov 22 14:34:40 UTC 2026`.
+fn java_date(wall_ms: i64) -> String {
+    let Date { year, month, day, weekday, hour, minute, second, .. } = Date::of(wall_ms);
+    let (weekday, month) = (WEEKDAYS[weekday as usize], MONTHS[month as usize - 1]);
+    format!("{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_look_like_javas() {
+        for (wall_ms, text) in [
+            (0, "Thu Jan 01 00:00:00 UTC 1970"),
+            (-1, "Wed Dec 31 23:59:59 UTC 1969"),
+            (1_795_358_080_000, "Sun Nov 22 14:34:40 UTC 2026"),
+            (951_782_399_999, "Mon Feb 28 23:59:59 UTC 2000"),
+            (951_782_400_000, "Tue Feb 29 00:00:00 UTC 2000"),
+            (4_107_542_400_000, "Mon Mar 01 00:00:00 UTC 2100"),
+        ] {
+            assert_eq!(java_date(wall_ms), text);
+        }
+    }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zoetrope_core::Zxid;
+use zoetrope_core::calendar::Date;
 use zoetrope_core::flight::{End, Replay, Step};
 use zoetrope_io_sim::FlightTrace;
 
@@ -194,7 +195,7 @@ fn replay(bytes: &[u8], look: &Look) -> Outcome {
 fn is_later(at: &Option<Moment>, next: Option<&PathBuf>) -> bool {
     let (Some(Moment::Wall(wall_ms)), Some(next)) = (at, next) else { return false };
     let name = next.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-    moment::of_name(name).is_some_and(|begins| begins + SLACK_MS < *wall_ms)
+    Date::parse(name).is_some_and(|begins| begins.wall_ms() + SLACK_MS < *wall_ms)
 }
 
 /// The name of a recording says when its copy was begun; it goes on from when that was complete.

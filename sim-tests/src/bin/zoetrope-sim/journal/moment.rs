@@ -3,6 +3,7 @@
 use super::has_applied;
 use std::fmt;
 use std::str::FromStr;
+use zoetrope_core::calendar::Date;
 use zoetrope_core::flight::Replay;
 use zoetrope_core::{Now, Zxid};
 
@@ -29,8 +30,7 @@ impl FromStr for Moment {
             let number = number.parse().map_err(|_| format!("{text} is no event"))?;
             return Ok(Self::Event(number));
         }
-        let digits: String = text.chars().filter(|c| !matches!(c, '-' | ':')).collect();
-        of_name(&digits).map(Self::Wall).ok_or_else(|| {
+        Date::parse(text).map(|date| Self::Wall(date.wall_ms())).ok_or_else(|| {
             "write a time as 2026-11-25T16:03:29Z or 2026-11-25T16:03:29.500Z, a zxid as 0x200000010, an event as #1234"
                 .to_owned()
         })
@@ -58,48 +58,9 @@ impl Moment {
     }
 }
 
-/// ms since 1970 of a time like `20261125T160329.500Z`.
-pub(super) fn of_name(text: &str) -> Option<i64> {
-    let text = text.strip_suffix('Z')?;
-    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
-    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let (date, time) = whole.split_once('T')?;
-    if date.len() != 8
-        || time.len() != 6
-        || !all_digits(date)
-        || !all_digits(time)
-        || !all_digits(rest)
-    {
-        return None;
-    }
-    let ms: i64 = format!("{rest:0<3}").get(..3)?.parse().ok()?;
-    let part = |text: &str, at: usize, len: usize| text.get(at..at + len)?.parse::<i64>().ok();
-    let (year, month, day) = (part(date, 0, 4)?, part(date, 4, 2)?, part(date, 6, 2)?);
-    let second = part(time, 0, 2)? * 3600 + part(time, 2, 2)? * 60 + part(time, 4, 2)?;
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100)
-        + year.div_euclid(400)
-        + (153 * month + 2) / 5
-        + day
-        - 1
-        - 719_468;
-    Some((days * 86_400 + second) * 1000 + ms)
-}
-
 /// A time as `--at` reads it.
 pub(super) fn clock(wall_ms: i64) -> String {
-    let seconds = wall_ms.div_euclid(1000);
-    let (days, second) = (seconds.div_euclid(86_400) + 719_468, seconds.rem_euclid(86_400));
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, ms) = (second / 3600, second / 60 % 60, wall_ms.rem_euclid(1000));
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}.{ms:03}Z", second % 60)
+    Date::of(wall_ms).spelled_out()
 }
 
 /// Both clocks.
