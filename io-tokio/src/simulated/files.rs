@@ -16,24 +16,62 @@ use zoetrope_io_sim::{Disk, Keep, Op, Rng};
 /// The epoch files, as the quorum protocol names them (§1.3).
 const EPOCHS: [&str; 2] = ["acceptedEpoch", "currentEpoch"];
 
+/// Which files something is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Files {
+    /// Any.
+    All,
+    /// Those of the log.
+    Log,
+    /// Snapshots.
+    Snapshots,
+    /// The two with epochs.
+    Epochs,
+}
+
+impl Files {
+    /// All kinds.
+    pub const KINDS: [Self; 4] = [Self::All, Self::Log, Self::Snapshots, Self::Epochs];
+
+    /// Is it one of them? `None` is the directory, which is everybody's.
+    fn has(self, name: Option<&str>) -> bool {
+        name.is_none_or(|name| match self {
+            Self::All => true,
+            Self::Log => name.starts_with("log.") || name.starts_with("zoetrope-spare"),
+            Self::Snapshots => name.contains("snap"),
+            Self::Epochs => EPOCHS.iter().any(|epochs| name.starts_with(epochs)),
+        })
+    }
+}
+
+/// Something will end.
+#[derive(Clone, Copy, Debug)]
+struct Fuse {
+    /// When so many operations are done
+    operations: u64,
+    /// with these files.
+    files: Files,
+    /// What survives when the power goes; `None`: only the process ends.
+    keep: Option<Keep>,
+}
+
 /// A machine's disk, and what is wrong with it.
 pub struct Machine {
     disk: Disk,
     rng: Rng,
     /// Told what was really done.
     watcher: Box<dyn FnMut(&Op)>,
-    /// Told when the power goes in the middle of something.
-    went_off: UnboundedSender<NodeId>,
+    /// Told when the power goes, or the process, in the middle of something.
+    went_off: UnboundedSender<(NodeId, Option<Keep>)>,
     /// Counts processes. What an earlier one still does is not done.
     life: u64,
-    /// The power is gone.
+    /// Nothing runs: the power is gone, or the process in the middle of something.
     off: bool,
-    /// So many operations are left until the power goes, and what survives then.
-    fuse: Option<(u64, Keep)>,
+    fuse: Option<Fuse>,
     /// Bytes that a full disk still has.
     room: Option<u64>,
-    /// The next sync fails.
-    fail_sync: bool,
+    /// The next sync of a file of that kind fails.
+    fail_sync: Option<Files>,
     /// What every sync takes longer, µs.
     slow_us: u64,
     /// What was done since it was last asked for takes so long, µs.
@@ -73,6 +111,17 @@ pub(crate) fn is_off() -> bool {
     here(|machine| Ok(machine.off)).unwrap_or(true)
 }
 
+/// Would the epoch files of this machine say the same without power?
+pub fn epochs_are_settled() -> bool {
+    let settled = |machine: &Machine| {
+        EPOCHS.iter().all(|name| {
+            let live = machine.disk.read(name, 0, machine.disk.len(name) as usize);
+            live == machine.disk.durable(name)
+        })
+    };
+    here(|machine| Ok(settled(machine))).unwrap_or(true)
+}
+
 /// What the devices of this machine have done takes so long, µs.
 pub(crate) fn take_cost() -> u64 {
     here(|machine| Ok(std::mem::take(&mut machine.cost_us))).unwrap_or(0)
@@ -80,7 +129,11 @@ pub(crate) fn take_cost() -> u64 {
 
 impl Machine {
     /// A machine with an empty disk.
-    pub fn new(rng: Rng, watcher: Box<dyn FnMut(&Op)>, went_off: UnboundedSender<NodeId>) -> Self {
+    pub fn new(
+        rng: Rng,
+        watcher: Box<dyn FnMut(&Op)>,
+        went_off: UnboundedSender<(NodeId, Option<Keep>)>,
+    ) -> Self {
         Self {
             disk: Disk::default(),
             rng,
@@ -90,21 +143,22 @@ impl Machine {
             off: false,
             fuse: None,
             room: None,
-            fail_sync: false,
+            fail_sync: None,
             slow_us: 0,
             cost_us: 0,
             epochs: None,
         }
     }
 
-    /// The power will go when so many operations are done.
-    pub fn light_fuse(&mut self, operations: u64, keep: Keep) {
-        self.fuse = Some((operations, keep));
+    /// The power will go, or without `keep` the process end, when so many operations with these files are done.
+    pub fn light_fuse(&mut self, operations: u64, files: Files, keep: Option<Keep>) {
+        self.fuse = Some(Fuse { operations, files, keep });
     }
 
-    /// The power stays.
-    pub fn put_out_fuse(&mut self) {
+    /// Nothing ends, and nothing fails.
+    pub fn forget_faults(&mut self) {
         self.fuse = None;
+        self.fail_sync = None;
     }
 
     /// The power is gone, unless it was already.
@@ -138,9 +192,9 @@ impl Machine {
         self.slow_us = us;
     }
 
-    /// The next sync fails.
-    pub fn fail_sync(&mut self) {
-        self.fail_sync = true;
+    /// The next sync of one of these files fails, or of any.
+    pub fn fail_sync(&mut self, files: Files) {
+        self.fail_sync = Some(files);
     }
 
     /// Names and contents.
@@ -164,18 +218,23 @@ impl Machine {
         }
     }
 
-    /// One more operation; an error when the power goes before it.
-    fn step(&mut self, cost_us: u64) -> io::Result<()> {
+    /// One more operation, with a file or the directory; an error when everything ends before it.
+    fn step(&mut self, name: Option<&str>, cost_us: u64) -> io::Result<()> {
+        const OVER: &str = "nothing runs on this machine";
         if self.off {
-            return Err(io::Error::other("the power is gone"));
+            return Err(io::Error::other(OVER));
         }
-        if let Some((left, keep)) = &mut self.fuse {
-            let keep = *keep;
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.lose_power(keep);
-                let _ = self.went_off.send(node());
-                return Err(io::Error::other("the power is gone"));
+        if let Some(fuse) = self.fuse.as_mut().filter(|fuse| fuse.files.has(name)) {
+            fuse.operations = fuse.operations.saturating_sub(1);
+            if fuse.operations == 0 {
+                let keep = fuse.keep;
+                match keep {
+                    Some(keep) => self.lose_power(keep),
+                    None => self.end_process(),
+                }
+                (self.fuse, self.off) = (None, true);
+                let _ = self.went_off.send((node(), keep));
+                return Err(io::Error::other(OVER));
             }
         }
         self.cost_us += cost_us;
@@ -184,8 +243,8 @@ impl Machine {
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
         let cost = self.rng.between(50, 800) + self.slow_us;
-        self.step(cost)?;
-        if std::mem::take(&mut self.fail_sync) {
+        self.step(Some(name), cost)?;
+        if self.fail_sync.take_if(|files| files.has(Some(name))).is_some() {
             return Err(io::Error::other("injected: sync failed"));
         }
         self.disk.sync(name);
@@ -195,7 +254,7 @@ impl Machine {
 
     fn sync_names(&mut self) -> io::Result<()> {
         let cost = self.rng.between(50, 800) + self.slow_us;
-        self.step(cost)?;
+        self.step(None, cost)?;
         self.disk.sync_names();
         (self.watcher)(&Op::FsyncDir);
         self.tell_what_is_whole();
@@ -222,7 +281,7 @@ impl Machine {
 
     fn write(&mut self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         let cost = self.rng.between(5, 40);
-        self.step(cost)?;
+        self.step(Some(name), cost)?;
         let more = (at + bytes.len() as u64).saturating_sub(self.disk.len(name));
         let fits = self.room.is_none_or(|room| more <= room);
         // What there is room for is written.
@@ -313,7 +372,7 @@ impl File {
     /// As the standard library's, and durable at once.
     pub fn set_len(&self, len: u64) -> io::Result<()> {
         self.on(|machine, name| {
-            machine.step(20)?;
+            machine.step(Some(name), 20)?;
             machine.gives_back(machine.disk.len(name).saturating_sub(len));
             machine.disk.truncate(name, len);
             (machine.watcher)(&Op::Truncate { name: name.to_owned(), at: len });
@@ -348,7 +407,7 @@ impl Read for File {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let at = self.at;
         let bytes = self.on(|machine, name| {
-            machine.step(20)?;
+            machine.step(Some(name), 20)?;
             machine.disk.read(name, at, out.len()).ok_or(ErrorKind::NotFound.into())
         })?;
         out[..bytes.len()].copy_from_slice(&bytes);
@@ -400,7 +459,7 @@ impl OpenOptions {
             if is_dir(path.as_ref()) {
                 return Ok(File { inode: None, at: 0, life });
             }
-            machine.step(10)?;
+            machine.step(Some(&name), 10)?;
             let there = machine.disk.find(&name);
             if there.is_none() && !self.create {
                 return Err(ErrorKind::NotFound.into());
@@ -489,7 +548,7 @@ pub fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 pub fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
     let name = name_of(path.as_ref());
     here(|machine| {
-        machine.step(20)?;
+        machine.step(Some(&name), 20)?;
         machine.disk.find(&name).ok_or(ErrorKind::NotFound)?;
         machine.gives_back(machine.disk.len(&name));
         machine.disk.remove(&name);
@@ -502,7 +561,7 @@ pub fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
     let (from, to) = (name_of(from.as_ref()), name_of(to.as_ref()));
     here(|machine| {
-        machine.step(20)?;
+        machine.step(Some(&from), 20)?;
         machine.disk.find(&from).ok_or(ErrorKind::NotFound)?;
         if from == to {
             return Ok(());

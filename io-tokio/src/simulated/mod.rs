@@ -5,11 +5,11 @@ mod files;
 mod sockets;
 
 pub use files::{
-    DirEntry, File, Machine, Metadata, OpenOptions, begin as begin_files, create_dir_all, machine,
-    metadata, read_dir, read_to_string, remove_file, rename,
+    DirEntry, File, Files, Machine, Metadata, OpenOptions, begin as begin_files, create_dir_all,
+    epochs_are_settled, machine, metadata, read_dir, read_to_string, remove_file, rename,
 };
 pub(crate) use files::{is_off, take_cost};
 pub use sockets::{
     TcpListener, TcpStream, Weather, begin as begin_sockets, break_lines, darken, is_half_open,
-    lighten, lines, set_weather,
+    lighten, lines, lines_between, set_weather,
 };

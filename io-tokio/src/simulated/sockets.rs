@@ -124,6 +124,16 @@ pub fn lines(at: IpAddr) -> usize {
     alive().iter().filter(|line| line.borrow().ends.contains(&at)).count()
 }
 
+/// Connections between these two addresses that `holder`, one of them, has not let go of.
+pub fn lines_between(holder: IpAddr, other: IpAddr) -> usize {
+    let holds = |line: &Line| match line.ends {
+        [from, to] if (from, to) == (holder, other) => !line.gone[0],
+        [from, to] if (from, to) == (other, holder) => !line.gone[1],
+        _ => false,
+    };
+    alive().iter().filter(|line| holds(&line.borrow())).count()
+}
+
 /// Does somebody hold a connection that a dead machine at this address knows nothing of?
 pub fn is_half_open(at: IpAddr) -> bool {
     let lost = |line: &Line| matches!(line.health, Health::Silent | Health::Forgotten);

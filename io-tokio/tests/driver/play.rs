@@ -13,8 +13,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use zoetrope_core::{Config, Sid};
 use zoetrope_io_sim::{Client, Keep, Rng, Scenario, settings, swarm};
 use zoetrope_io_tokio::simulated::{
-    TcpStream, Weather, begin_files, begin_sockets, break_lines, darken, is_half_open, lighten,
-    lines,
+    Files, TcpStream, Weather, begin_files, begin_sockets, break_lines, darken, is_half_open,
+    lighten, lines,
 };
 
 /// What a run did.
@@ -49,7 +49,7 @@ struct Run {
     hosts: Vec<Host>,
     clients: usize,
     ended: UnboundedReceiver<(Sid, String)>,
-    went_off: UnboundedReceiver<NodeId>,
+    went_off: UnboundedReceiver<(NodeId, Option<Keep>)>,
     /// What is to be undone, and when, ms.
     mends: Vec<(u64, Mend)>,
     /// Servers that stand still, and since when, µs.
@@ -188,10 +188,10 @@ impl Run {
 
     /// Sees what has happened, and does what is due.
     fn look(&mut self) -> Verdict {
-        while let Ok(node) = self.went_off.try_recv() {
+        while let Ok((node, keep)) = self.went_off.try_recv() {
             let host = self.hosts.iter().position(|host| host.node == node);
             if let Some(host) = host.filter(|host| self.hosts[*host].up) {
-                self.fell(host, Some(Keep::Nothing));
+                self.fell(host, keep);
             }
         }
         while let Ok((sid, why)) = self.ended.try_recv() {
@@ -210,7 +210,12 @@ impl Run {
             let (_, mend) = self.mends.remove(due);
             self.mend(mend);
         }
-        world(|world| world.violation.clone()).map_or(Ok(()), Err)
+        world(|world| {
+            let verdict = world.waits_for_links();
+            world.check(verdict);
+            world.violation.clone()
+        })
+        .map_or(Ok(()), Err)
     }
 
     fn fell(&mut self, host: usize, keep: Option<Keep>) {
@@ -218,7 +223,8 @@ impl Run {
         self.resume(host);
         let silent = self.hosts.len() > 1 && self.rng.one_in(3);
         self.hosts[host].die(keep, silent);
-        let down = self.rng.between(10, 4_000);
+        let long = self.rng.one_in(6);
+        let down = if long { self.rng.between(4_000, 40_000) } else { self.rng.between(10, 4_000) };
         self.later(down, Mend::Boot(host));
     }
 
@@ -268,14 +274,23 @@ impl Run {
         }
     }
 
-    /// The power goes: now, or in the middle of something.
+    /// The power goes, or the process: now, or in the middle of something with files of some kind.
     fn crash(&mut self) {
         let (host, keep) = (self.victim(), *self.rng.pick(&KEEPS));
         if self.rng.one_in(4) {
-            self.fell(host, Some(keep));
-        } else {
-            let operations = self.rng.between(1, 60);
-            self.hosts[host].machine(|machine| machine.light_fuse(operations, keep));
+            return self.fell(host, Some(keep));
+        }
+        let files = *self.rng.pick(&Files::KINDS);
+        let operations = self.rng.between(1, if files == Files::All { 60 } else { 10 });
+        let keep = (!self.rng.one_in(3)).then_some(keep);
+        self.hosts[host].machine(|machine| machine.light_fuse(operations, files, keep));
+        if files == Files::Epochs {
+            // Epochs are written when there is a new leader.
+            let leader = world(|world| world.leader());
+            let leader = self.hosts.iter().position(|host| Some(host.sid) == leader && host.up);
+            if let Some(leader) = leader.filter(|leader| *leader != host) {
+                self.fell(leader, None);
+            }
         }
     }
 
@@ -289,7 +304,10 @@ impl Run {
         let ms = self.rng.between(100, 8_000);
         match kind {
             0 => self.fell(host, None),
-            1 => self.hosts[host].machine(|machine| machine.fail_sync()),
+            1 => {
+                let files = *self.rng.pick(&Files::KINDS);
+                self.hosts[host].machine(|machine| machine.fail_sync(files));
+            }
             2 => {
                 let us = self.rng.between(2_000, 500_000);
                 self.hosts[host].machine(|machine| machine.slow_down(us));
@@ -372,7 +390,7 @@ impl Run {
         for host in 0..self.hosts.len() {
             self.resume(host);
             self.mend(Mend::Disk(host));
-            self.hosts[host].machine(|machine| machine.put_out_fuse());
+            self.hosts[host].machine(|machine| machine.forget_faults());
             self.hosts[host].come_back();
         }
         self.mends.clear();
@@ -441,7 +459,7 @@ impl Run {
             });
             if waiting.is_empty() {
                 world(|world| world.calm = false);
-                return Ok(());
+                return world(|world| world.links_are_real());
             }
             if now_ms() > deadline {
                 return Err(format!(

@@ -23,8 +23,8 @@ pub(crate) struct Host {
 pub(crate) struct News {
     /// A server has ended, and why.
     pub(crate) ended: UnboundedSender<(Sid, String)>,
-    /// The power of a machine went while it wrote.
-    pub(crate) went_off: UnboundedSender<NodeId>,
+    /// The power of a machine went while it wrote, and this survived, or its process ended there.
+    pub(crate) went_off: UnboundedSender<(NodeId, Option<Keep>)>,
 }
 
 /// Tells the world what happens at a server's door.

@@ -1,14 +1,17 @@
 //! What is known of a run: its judges, what went through every connection, and how servers stand. Everything that happens
 //! is told here, by the driver at its door to the core, by disks, and by clients.
 
+use crate::links::{Links, sid_of};
+use crate::order::Order;
 use madsim::time::Instant;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use zoetrope_core::{ChanId, Config, ConnId, Effect, Input, Link, Milestone, Server, Sid, Turn};
 use zoetrope_io_sim::{
-    At, Client, Judge, Left, Op, Peer, Role, Verdict, device_op, role_of, serves,
+    At, Client, Judge, Left, Op, Peer, Queue, Role, Verdict, device_op, role_of, serves,
 };
+use zoetrope_io_tokio::simulated::{epochs_are_settled, lines_between};
 
 /// One connection: what either side has given to it, and how much of that has come out at the other end.
 #[derive(Default)]
@@ -31,6 +34,9 @@ pub(crate) struct Shown {
 struct Host {
     shown: Option<Shown>,
     conns: BTreeMap<ConnId, u16>,
+    log: Order,
+    /// This process has asked for other epochs than those it found.
+    changes_epochs: bool,
     looked_at: u64,
 }
 
@@ -65,6 +71,7 @@ pub(crate) struct World {
     judge: Box<dyn Judge>,
     hosts: BTreeMap<Sid, Host>,
     pipes: BTreeMap<u16, Pipe>,
+    links: Links,
     pub(crate) customers: Vec<Customer>,
     pub(crate) violation: Option<String>,
     pub(crate) trace: u64,
@@ -95,13 +102,6 @@ pub(crate) fn client_ip(number: usize) -> IpAddr {
     Ipv4Addr::new(10, 0, 1, number as u8 + 1).into()
 }
 
-fn sid_of(addr: IpAddr) -> Sid {
-    match addr {
-        IpAddr::V4(addr) => Sid(i64::from(addr.octets()[3])),
-        IpAddr::V6(_) => Sid(0),
-    }
-}
-
 impl World {
     pub(crate) fn begin(config: &Config, servers: u32, customers: Vec<Customer>) {
         let judge = sim_tests::judges(config);
@@ -111,6 +111,7 @@ impl World {
             judge,
             hosts,
             pipes: BTreeMap::new(),
+            links: Links::default(),
             customers,
             violation: None,
             trace: 0xcbf2_9ce4_8422_2325,
@@ -163,6 +164,7 @@ impl World {
 
     pub(crate) fn booted(&mut self, sid: Sid) {
         self.note("booted", sid.0, &[]);
+        self.links.booted(sid);
         let verdict = self.judge.booted(self.at(sid));
         self.check(verdict);
     }
@@ -170,6 +172,7 @@ impl World {
     pub(crate) fn crashed(&mut self, sid: Sid) {
         self.note("crashed", sid.0, &[]);
         self.judge.crashed(self.at(sid));
+        self.links.crashed(sid);
         self.hosts.insert(sid, Host::default());
     }
 
@@ -186,6 +189,7 @@ impl World {
 
     pub(crate) fn stalled(&mut self, sid: Sid, us: u64) {
         self.judge.stalled(self.at(sid), us);
+        self.links.stalled(sid, us);
     }
 
     pub(crate) fn room(&mut self, sid: Sid, full: bool) {
@@ -200,6 +204,8 @@ impl World {
             println!("{:>10} {sid} {said}", self.now());
         }
         self.note(op.label(), sid.0, &[]);
+        let in_order = self.hosts.get_mut(&sid).map_or(Ok(()), |host| host.log.done(op));
+        self.check(in_order);
         let of_log = |name: &str| name.starts_with("log.") || name.starts_with("zoetrope-spare");
         let told = match op {
             Op::Append { name, .. } | Op::Fsync { name, .. } => of_log(name),
@@ -293,6 +299,7 @@ impl World {
                 self.note("up", sid.0, &chan.0.to_be_bytes());
                 let (began, other) = (who.is_some(), sid_of(addr));
                 self.judge.peer_up(at, Peer { chan, far: ChanId(0), other, link, began });
+                self.links.up(sid, chan, (other, link, began))?;
                 match who {
                     Some(who) if who != other => {
                         Err(format!("W3: {sid} takes the link of {other} for one with {who}"))
@@ -303,15 +310,31 @@ impl World {
             }
             Input::PeerFrames { chan, bytes } => {
                 self.note("from", sid.0, bytes);
+                self.links.hears(sid, chan, bytes)?;
                 self.judge.peer_heard(at, chan, bytes)
             }
             Input::PeerDown { chan } => {
                 self.note("down", sid.0, &chan.0.to_be_bytes());
+                self.links.down(sid, chan);
                 self.judge.peer_down(at, chan);
+                Ok(())
+            }
+            Input::Unreachable { sid: other, link } => {
+                self.links.unreachable(sid, other, link);
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whoever wants a link is told what became of it.
+    pub(crate) fn waits_for_links(&self) -> Verdict {
+        self.links.do_not_wait_for_ever(self.now())
+    }
+
+    /// With nothing wrong, links that cores take for open are there.
+    pub(crate) fn links_are_real(&self) -> Verdict {
+        self.links.are_real(|sid, other| lines_between(server_ip(sid), server_ip(other)))
     }
 
     // What servers say.
@@ -327,11 +350,17 @@ impl World {
         let mut closed = Vec::new();
         let mut served = false;
         for effect in turn.effects() {
-            if let Some((_, op)) = device_op(effect, turn) {
+            if let Some((queue, op)) = device_op(effect, turn) {
                 if let Op::Append { at: 16.., bytes, .. } = &op {
                     self.judge.appended(at, bytes)?;
                 }
                 self.judge.submitted(at, &op)?;
+                let Some(host) = self.hosts.get_mut(&sid) else { continue };
+                match queue {
+                    Queue::Log => host.log.asked(&op),
+                    Queue::Epochs => host.changes_epochs = true,
+                    Queue::Room | Queue::Snapshot => {}
+                }
                 continue;
             }
             match *effect {
@@ -350,10 +379,23 @@ impl World {
         for effect in turn.effects() {
             match *effect {
                 Effect::SendPeer { chan, bytes } => {
+                    let as_found = self.hosts.get(&sid).is_some_and(|host| !host.changes_epochs);
+                    if as_found && !epochs_are_settled() {
+                        return Err(format!(
+                            "W8: server {sid} speaks, and the epochs it has found are not on its disk"
+                        ));
+                    }
                     self.note("to", sid.0, turn.bytes(bytes));
+                    self.links.says(sid, chan, turn.bytes(bytes));
                     self.judge.peer_sent(at, chan, turn.bytes(bytes))?;
                 }
-                Effect::Disconnect { chan } => self.judge.peer_down(at, chan),
+                Effect::Disconnect { chan } => {
+                    self.links.down(sid, chan);
+                    self.judge.peer_down(at, chan);
+                }
+                Effect::Connect { sid: other, link } => {
+                    self.links.asks(sid, other, link, at.now);
+                }
                 _ => {}
             }
         }
