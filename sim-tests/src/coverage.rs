@@ -19,6 +19,10 @@ fn cells() -> impl Iterator<Item = (&'static str, Moment)> {
 impl Met {
     pub(crate) fn add(&mut self, coverage: &Coverage) {
         for (fault, moment, times) in coverage.iter() {
+            assert!(
+                FAULTS.contains(&fault) && Moment::ALL.contains(&moment),
+                "{fault}, at {moment:?}, has no cell"
+            );
             *self.cell(fault, moment.name()) += times;
         }
     }
