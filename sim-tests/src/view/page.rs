@@ -29,6 +29,13 @@ pub struct About {
     pub scenario: String,
     /// The broken promise, if one was.
     pub violation: Option<String>,
+    /// What is said where none was.
+    pub otherwise: &'static str,
+}
+
+impl About {
+    /// What is said of a run that was judged.
+    pub const KEPT: &str = "Every promise was kept.";
 }
 
 #[derive(Serialize)]

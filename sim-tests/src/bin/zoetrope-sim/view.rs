@@ -65,6 +65,7 @@ pub(crate) fn run(args: &Args) -> Ended {
         story,
         scenario: text,
         violation: said.clone(),
+        otherwise: About::KEPT,
     };
     let events = film.len();
     let html = page(&about, &film.develop())?;

@@ -330,13 +330,13 @@ for (const [id, act] of Object.entries({
 })) byId(id).addEventListener("click", act);
 
 function begin() {
-  const { name, story, violation, scenario } = RUN.about;
+  const { name, story, violation, otherwise, scenario } = RUN.about;
   document.title = `${violation ? "Broken: " : ""}${name}`;
   byId("name").textContent = name;
   byId("story").textContent = byId("story").title = story;
   byId("scenario-text").firstElementChild.textContent = scenario;
   byId("verdict").classList.toggle("broken", Boolean(violation));
-  byId("verdict-text").textContent = violation ?? "Every promise was kept.";
+  byId("verdict-text").textContent = violation ?? otherwise;
   byId("to-violation").hidden = VIOLATION < 0;
   byId("fault").disabled = !EVENT.group.includes(G.faults);
   readColours();

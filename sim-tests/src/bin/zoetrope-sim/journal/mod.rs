@@ -234,6 +234,7 @@ pub(crate) fn run(args: &Args) -> Ended {
             outcome.lines.iter().for_each(|line| println!("  {line}"));
         }
         if let (Some(out), Some(film)) = (&args.view, film)
+            && !film.is_empty()
             && (outcome.found || outcome.exit.is_some() || number + 1 == files.len())
         {
             write_page(out, path, &outcome, &film)?;
@@ -266,6 +267,7 @@ fn write_page(
         story: "What the flight recorder of this server has written.".to_owned(),
         scenario: outcome.lines.join("\n"),
         violation: differs.or(crash).cloned(),
+        otherwise: "Replayed to the same effects. This is a recording, so nothing judged it.",
     };
     let events = film.len();
     let html = page(&about, &film.develop())?;
