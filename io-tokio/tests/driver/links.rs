@@ -33,7 +33,7 @@ struct Heard {
 pub(crate) struct Mine {
     process: u64,
     heard: BTreeMap<ChanId, Heard>,
-    /// Links that its core takes for open, those that this server called or was called on by name first.
+    /// Links that its core takes for open: with whom, what for, and whether it knows the other by name.
     open: BTreeMap<ChanId, (Sid, Link, bool)>,
     /// What its core waits for, and since when, µs.
     asked: BTreeMap<(Sid, Link), u64>,
