@@ -41,6 +41,8 @@ plants! {
     TieBreakAcrossEpochs = "E01, ZOOKEEPER-1419",
     /// A server leads because others say so, though they speak of an earlier election.
     OldWordElectsMe = "E02, ZOOKEEPER-1514",
+    /// One follower that has elected a server anew is enough for it to lead those of its former reign.
+    OldFollowersCount = "E02",
     /// The word of a leader is enough to follow it.
     OneWordToFollow = "E03, ZOOKEEPER-975",
     /// Votes of the own round are looked for among those of other rounds.

@@ -57,6 +57,7 @@ fn each_group_of_judges_finds_mistakes() {
 const RETOLD: &[(Plant, &str)] = &[
     (P::OwnRoundIgnored, "a_follower_comes_back_to_the_first_round"),
     (P::VoteOfFormerEpoch, "a_follower_restarts_again_and_again"),
+    (P::OldFollowersCount, "a_former_reign_elects_nobody"),
     (P::SecondBarrierAsksFirst, "a_leader_waits_for_a_quorum_of_promises"),
     (P::CutPacketEndsElections, "a_packet_is_cut_in_the_middle"),
     (P::VoteSaidOnce, "every_link_breaks_in_the_middle_of_an_election"),

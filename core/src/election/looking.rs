@@ -200,15 +200,22 @@ impl Looking {
     /// Do enough of `votes` name this leader, and does it say so itself (§4.4)? Nobody joins a dead leader on its
     /// followers' word, nor leads because others believe it still does.
     fn is_led(&self, votes: &BTreeMap<Sid, Heard>, heard: &Heard, ensemble: &Ensemble) -> bool {
-        let agrees = |sid: Sid| votes.get(&sid).is_some_and(|vote| vote.agrees_with(heard));
         let leader = heard.vote.leader;
-        let leads = match leader == self.me {
-            // Rounds begin anew with every start, so a leader that comes back may find its old followers in the same
-            // round. It leads if what they elected is what it offers now, and not what it was.
-            true if planted(Plant::OldWordElectsMe) => true,
-            true => heard.round == self.round && heard.vote == self.proposal,
-            false => votes.get(&leader).is_some_and(|vote| vote.state == PeerState::Leading),
-        };
+        // Rounds begin anew with every start, so a leader that comes back may find its old followers in the same round. It
+        // leads if what they elected is what it offers now, and not what it was: every one of them.
+        if leader == self.me && !planted(Plant::OldWordElectsMe) {
+            let one_is_enough = planted(Plant::OldFollowersCount);
+            return self.is_mine(heard)
+                && ensemble.has_quorum(|sid| {
+                    let vote = votes.get(&sid);
+                    vote.is_some_and(|vote| {
+                        self.is_mine(vote) || one_is_enough && vote.agrees_with(heard)
+                    })
+                });
+        }
+        let agrees = |sid: Sid| votes.get(&sid).is_some_and(|vote| vote.agrees_with(heard));
+        let says_so = |vote: &Heard| vote.state == PeerState::Leading;
+        let leads = leader == self.me || votes.get(&leader).is_some_and(says_so);
         if planted(Plant::OneWordToFollow) && leads && leader != self.me {
             return true;
         }
@@ -216,10 +223,13 @@ impl Looking {
         leads && ensemble.has_quorum(agrees)
     }
 
+    /// Is it the vote we give ourselves, in our round?
+    fn is_mine(&self, heard: &Heard) -> bool {
+        heard.vote == self.proposal && heard.round == self.round
+    }
+
     fn agrees(&self, sid: Sid) -> bool {
-        self.votes
-            .get(&sid)
-            .is_some_and(|heard| heard.vote == self.proposal && heard.round == self.round)
+        self.votes.get(&sid).is_some_and(|heard| self.is_mine(heard))
     }
 
     fn note_agreement(&mut self, ensemble: &Ensemble, now: Instant) {
@@ -376,6 +386,12 @@ mod tests {
         for sid in [1, 2] {
             let old = says(PeerState::Following, vote(3, 0), 1);
             assert_eq!(me.on_notification(Sid(sid), &old, &ensemble, now).elected, None);
+        }
+        // Nor does one of them that has elected it anew speak for those who have not.
+        let mut me = Looking::new(ME, 1, vote(3, 7), &of(5), now);
+        for (sid, zxid) in [(1, 0), (2, 7)] {
+            let follows = says(PeerState::Following, vote(3, zxid), 1);
+            assert_eq!(me.on_notification(Sid(sid), &follows, &of(5), now).elected, None);
         }
         // Those who have decided a moment before us are another matter.
         let mut me = looking(7);
