@@ -145,6 +145,10 @@ plants! {
     OldLogBehindTree = "D21",
     /// What stands above the label of a leader's tree goes before that tree is durable.
     CutBeforeTree = "S12: nothing left between two trees",
+    /// A leader's tree is written down as if it held nothing above its label.
+    LeadersTreeDated = "F07",
+    /// A server that starts from a leader's tree has forgotten that there are parts of later txns in it.
+    PartsForgotten = "F07",
 
     // Broadcast.
     /// A server whose disk has failed goes on.

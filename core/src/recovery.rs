@@ -32,6 +32,8 @@ pub(crate) struct Recovered {
     /// Logs that never came to be.
     pub(crate) remove: Vec<FileId>,
     pub(crate) digest_mismatches: u64,
+    /// The tree is what its txns make of it. If not, it may hold parts of later ones, which are in no log here.
+    pub(crate) whole: bool,
     /// The digests after some of the records that were replayed.
     pub(crate) digests: DigestLog,
     /// The logs that were read, in order.
@@ -123,8 +125,7 @@ struct State {
     snapshot: Option<(FileId, Zxid)>,
     /// What the snapshot holds was in the durable log when it got its name.
     proven: Zxid,
-    /// The snapshot's own digest holds from this zxid on.
-    digest_from: Option<(Zxid, u64)>,
+    comparing: Comparing,
     digests: DigestLog,
     mismatches: u64,
     replayed: u64,
@@ -133,6 +134,18 @@ struct State {
     remove: Vec<FileId>,
     logs: Vec<FileId>,
     history: History,
+}
+
+/// Are the digests in the logs those of the tree? While it holds parts of later txns, they are not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Comparing {
+    /// It is whole.
+    Now,
+    /// It is whole when this txn has been applied, and has that digest then.
+    From(Zxid, u64),
+    /// Nobody knows of which txns there are parts: the file is the tree a leader has sent, or its writer kept no
+    /// digests. From the first digest that is right on, the tree is whole. `differs` is the first that was not.
+    FromAMatch { differs: Option<Zxid> },
 }
 
 #[derive(Clone, Debug)]
@@ -213,6 +226,7 @@ impl Recovery {
                     discard: state.discard,
                     remove: state.remove,
                     digest_mismatches: state.mismatches,
+                    whole: state.comparing == Comparing::Now,
                     digests: state.digests,
                     logs: state.logs,
                     history: state.history,
@@ -331,7 +345,6 @@ impl Recovery {
             match reader.next() {
                 Ok(Next::NeedsMore) => return,
                 Ok(Next::Done(trailer)) => {
-                    self.state.digest_from = trailer.digest;
                     let digest_zxid = trailer.digest.map_or(label, |(zxid, _)| zxid);
                     self.state.proven =
                         label.max(digest_zxid).max(trailer.last_zxid.unwrap_or(label));
@@ -342,7 +355,7 @@ impl Recovery {
                         self.cut_off.push(file);
                         break;
                     }
-                    return self.on_snapshot_loaded(file, label);
+                    return self.on_snapshot_loaded(file, label, trailer.digest);
                 }
                 Ok(Next::Item(item)) => {
                     if self.state.image.load(item).is_err() {
@@ -360,19 +373,20 @@ impl Recovery {
         self.try_next_snapshot();
     }
 
-    fn on_snapshot_loaded(&mut self, file: FileId, label: Zxid) {
+    fn on_snapshot_loaded(&mut self, file: FileId, label: Zxid, digest: Option<(Zxid, u64)>) {
         let state = &mut self.state;
-        if let Some((zxid, digest)) = state.digest_from {
-            if planted(Plant::DigestComparedEarly) {
-                state.digest_from = None;
+        state.comparing = match digest {
+            Some((zxid, digest)) if zxid == label && digest != 0 => {
                 state.check_digest(zxid, digest, &mut self.milestones);
-            } else if zxid.0 <= 0 || zxid < label {
-                state.digest_from = None;
-            } else if zxid == label {
-                state.digest_from = None;
-                state.check_digest(zxid, digest, &mut self.milestones);
+                Comparing::Now
             }
-        }
+            Some((zxid, digest)) if zxid > label && planted(Plant::DigestComparedEarly) => {
+                state.check_digest(zxid, digest, &mut self.milestones);
+                Comparing::Now
+            }
+            Some((zxid, digest)) if zxid > label => Comparing::From(zxid, digest),
+            _ => Comparing::FromAMatch { differs: None },
+        };
         state.image.tree.set_up_quotas();
         state.zxid = label;
         state.history = History::starting_after(label);
@@ -411,9 +425,15 @@ impl Recovery {
 
     fn finish(&mut self) {
         let State { snapshot, replayed, zxid, .. } = self.state;
-        // A backup of the snapshot alone: what it holds beyond its label is half of something.
-        if let Some((beyond, _)) = self.state.digest_from {
-            self.milestones.push(Milestone::DigestMismatch { zxid: beyond });
+        let differs = match self.state.comparing {
+            Comparing::Now => None,
+            // A backup of the snapshot alone: what it holds beyond its label is half of something.
+            Comparing::From(beyond, _) => Some(beyond),
+            // A leader has the rest of it, and its digests.
+            Comparing::FromAMatch { differs } => differs.filter(|_| !self.keep_history),
+        };
+        if let Some(zxid) = differs {
+            self.milestones.push(Milestone::DigestMismatch { zxid });
             self.state.mismatches += 1;
         }
         // Snapshots first: a log without what was cut off must not be read behind one that has it.
@@ -561,7 +581,7 @@ impl State {
             zxid: Zxid::ZERO,
             snapshot: None,
             proven: Zxid::ZERO,
-            digest_from: None,
+            comparing: Comparing::Now,
             digests: DigestLog::default(),
             mismatches: 0,
             replayed: 0,
@@ -613,20 +633,25 @@ impl State {
             encode_txn(&record.header, &record.txn, record.digest, &mut payload);
             self.history.push(zxid, &payload, zxid);
         }
-        match self.digest_from {
-            Some((from, digest)) if zxid >= from => {
-                self.digest_from = None;
+        let now = self.image.tree.digest();
+        match (self.comparing, record.digest) {
+            (Comparing::From(from, digest), _) if zxid >= from => {
+                self.comparing = Comparing::Now;
                 if zxid == from {
                     self.check_digest(zxid, digest, milestones);
                 }
             }
-            Some(_) => {}
-            None => {
-                self.digests.note(zxid, self.image.tree.digest());
-                if let Some(digest) = record.digest {
-                    self.check_digest(zxid, digest, milestones);
-                }
+            (Comparing::FromAMatch { .. }, Some(digest)) if digest == now => {
+                self.comparing = Comparing::Now;
             }
+            (Comparing::FromAMatch { differs: None }, Some(_)) => {
+                self.comparing = Comparing::FromAMatch { differs: Some(zxid) };
+            }
+            (Comparing::Now, Some(digest)) => self.check_digest(zxid, digest, milestones),
+            _ => {}
+        }
+        if self.comparing == Comparing::Now {
+            self.digests.note(zxid, now);
         }
         Ok(())
     }

@@ -48,6 +48,9 @@ pub struct Scenario {
     /// Learners that are brought level at a time before observers are turned away; left out: Java's numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub syncs: Option<u32>,
+    /// Bytes that wait on a link between servers before the sender stops; left out: more than a tree has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_budget: Option<u32>,
     /// Ids of servers whose votes are heard as Java 3.4 says them: without a configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub old_votes: Vec<u32>,

@@ -80,6 +80,31 @@ pub(super) enum Refused {
     Lacking,
 }
 
+/// Is the tree what its txns make of it, as far as digests can tell? A leader's tree holds parts of txns that are still
+/// to come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) enum Comparable {
+    /// From this txn on.
+    From(Zxid),
+    /// Of which txns there are parts is known when everything that is committed is here.
+    NotYet,
+    /// It is, but a name in it has another digest in Java, depending on its locale (storage §2.8).
+    NoMore,
+}
+
+impl Comparable {
+    pub(super) fn is_at(self, zxid: Zxid) -> bool {
+        matches!(self, Self::From(from) if zxid >= from)
+    }
+
+    /// Everything is here up to `zxid` that any leader may have had when it sent its tree.
+    pub(super) fn when_all_is_here(&mut self, zxid: Zxid) {
+        if *self == Self::NotYet {
+            *self = Self::From(zxid);
+        }
+    }
+}
+
 impl Server {
     /// Gives a write its zxid and puts it in the log. A write that is not allowed becomes an error txn, which takes a
     /// zxid like any other. On `Err` nothing has changed.
@@ -231,7 +256,7 @@ impl Server {
         });
         // The digest went to disk before the change was made: if they differ, one of them is wrong, and replies
         // and log would tell different stories from here on.
-        if let Some(digest) = digest.filter(|_| txn.has_digest() && zxid > self.digest_from) {
+        if let Some(digest) = digest.filter(|_| txn.has_digest() && self.comparable.is_at(zxid)) {
             let now = self.tree.digest();
             let leads = self.leads();
             assert!(
@@ -239,9 +264,8 @@ impl Server {
                 "{zxid}: tree digest {now:x}, but the log says {digest:x}"
             );
             if now != digest && self.tree.has_non_ascii() {
-                // Java's digest of such a path depends on its locale (storage §2.8).
                 self.figures.digest_mismatches += 1;
-                self.digest_from = Zxid(i64::MAX - 1);
+                self.comparable = Comparable::NoMore;
                 self.report(Milestone::DigestMismatch { zxid });
             } else if now != digest {
                 return self.halt(format!(
@@ -255,7 +279,9 @@ impl Server {
         self.zxid_applied = zxid;
         self.figures.committed += 1;
         self.outstanding.forget(zxid);
-        self.digests.note(zxid, self.tree.digest());
+        if self.comparable.is_at(zxid) {
+            self.digests.note(zxid, self.tree.digest());
+        }
         match &txn {
             Txn::CreateSession { .. }
                 if planted(Plant::SyncedSessionsForgotten) && !self.served => {}

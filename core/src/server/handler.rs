@@ -192,8 +192,8 @@ struct LogReading {
 
 /// A disk slower than 4 MB/s is given up.
 const DISK_BYTES_PER_US: u64 = 4;
-/// Bytes of a snapshot that are sent to a learner in one turn.
-const SLICE: usize = 256 << 10;
+/// Slices of a snapshot that are sent to a learner in one turn: a link takes more at once than a disk.
+const SLICES: usize = 4;
 /// Bytes of the log that are read at once.
 const CHUNK: u32 = 1 << 20;
 /// Log files that are read for a learner; whoever lacks more is better off with the tree.
@@ -479,10 +479,11 @@ impl Server {
             return;
         };
         let mut slice = Vec::new();
+        let most = SLICES * self.config.storage.slice_bytes as usize;
         let over = self.tree.walk_on(walk_of(chan), |node| {
             let acl = if node.acl == OPEN { -1 } else { i64::from(node.acl.0) };
             writer.node(node.path, node.data, acl, node.stat, &mut slice);
-            slice.len() < SLICE
+            slice.len() < most
         });
         let writer = match over {
             true => {

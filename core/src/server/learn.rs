@@ -2,7 +2,7 @@
 //! (quorum protocol §7). Whatever a leader sends that cannot be is a reason to leave it, never something to apply.
 
 use super::Server;
-use super::commit::Proposal;
+use super::commit::{Comparable, Proposal};
 use super::journal::Room;
 use super::observer_master::Observers;
 use super::peers::{Done, PeerFault};
@@ -536,8 +536,8 @@ impl Server {
         self.digests = DigestLog::default();
         self.history = History::starting_after(label);
         self.set_history_budget();
-        // The tree may hold parts of txns above its label, until we have all of those.
-        self.digest_from = Zxid(i64::MAX);
+        // The tree may hold parts of txns above its label.
+        self.comparable = Comparable::NotYet;
         self.journal.close();
         if let Some(learner) = self.learner_mut() {
             learner.tentative = label;
@@ -720,11 +720,7 @@ impl Server {
         if !planted(Plant::ServesBehindItsAck) {
             self.committed = self.committed.max(tentative);
         }
-        // Beyond this point no part of a later txn is in the tree.
-        self.digest_from = match self.digest_from == Zxid(i64::MAX) {
-            true => tentative,
-            false => self.digest_from,
-        };
+        self.comparable.when_all_is_here(tentative);
         self.say(PacketKind::Ack, Zxid::of_epoch(epoch), None);
         if !planted(Plant::VoteOfFormerEpoch) {
             self.vote_for_epoch(epoch);

@@ -43,7 +43,7 @@ use crate::txn::Outstanding;
 use crate::watch::WatchManager;
 use crate::zab::History;
 use clients::{Clients, Conn};
-use commit::Proposal;
+use commit::{Comparable, Proposal};
 use intake::Tokens;
 use journal::Journal;
 use observer_master::Masters;
@@ -103,8 +103,8 @@ pub struct Server {
     /// Everything up to here is on a quorum; the rest of what is logged may still be cut off.
     committed: Zxid,
     digests: DigestLog,
-    /// Above this zxid the tree's digest can be compared with a leader's.
-    digest_from: Zxid,
+    /// Is the tree's digest what a leader's must be?
+    comparable: Comparable,
     /// Recent txns, for learners; empty when the server stands alone.
     history: History,
 
@@ -264,7 +264,7 @@ impl Server {
             zxid_applied: Zxid::ZERO,
             committed: Zxid::ZERO,
             digests: DigestLog::default(),
-            digest_from: Zxid::ZERO,
+            comparable: Comparable::NotYet,
             history: History::default(),
             peers,
             role,

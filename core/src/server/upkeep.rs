@@ -2,7 +2,7 @@
 
 use super::Listing;
 use super::Server;
-use super::commit::{Origin, Refused, Wish, Work};
+use super::commit::{Comparable, Origin, Refused, Wish, Work};
 use super::journal::{Claim, Journal};
 use super::roles::Role;
 use crate::effect::{Dir, DropReason, Effect, FileId, FilePlace, Milestone, Span, Timer};
@@ -233,6 +233,10 @@ impl Server {
         let was_empty = recovered.snapshot.is_none() && recovered.zxid == Zxid::ZERO;
         self.tree = recovered.tree;
         self.digests = recovered.digests;
+        self.comparable = match recovered.whole || planted(Plant::PartsForgotten) {
+            true => Comparable::From(Zxid::ZERO),
+            false => Comparable::NotYet,
+        };
         self.sessions_applied = recovered.sessions;
         self.zxid_applied = recovered.zxid;
         self.zxid_proposed = recovered.zxid;
@@ -306,6 +310,7 @@ impl Server {
     pub(super) fn begin_service(&mut self) {
         self.served = true;
         self.joined = true;
+        self.comparable.when_all_is_here(self.committed);
         self.outstanding = Outstanding::new(self.tree.digest());
         let heard = self.listening();
         self.tracker.clear();
@@ -562,8 +567,14 @@ impl Server {
         });
         job.stage = Stage::Writing;
         if over {
-            // Applied means durable here, so nothing in the file is ahead of the log on disk.
-            writer.end((self.zxid_applied, self.tree.digest()), self.zxid_applied, out);
+            let whole = self.comparable.is_at(self.zxid_applied);
+            let dated = match whole || planted(Plant::LeadersTreeDated) {
+                // Applied means durable here, so nothing in the file is ahead of the log on disk.
+                true => (self.zxid_applied, self.tree.digest()),
+                // As Java writes it of a tree that was received: its digest belongs to no zxid (storage §2.8).
+                false => (Zxid::ZERO, 0),
+            };
+            writer.end(dated, self.zxid_applied, out);
             self.tree.end_walk(TO_DISK);
             job.stage = Stage::WritingLast;
         } else {

@@ -56,6 +56,7 @@ pub fn swarm(seed: u64) -> Scenario {
         groups: Vec::new(),
         force_snapshot_sync: false,
         syncs: None,
+        link_budget: None,
         old_votes: Vec::new(),
         read_only: false,
         local_sessions: LocalSessions::Off,
@@ -150,6 +151,11 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     let by_tree = steps.iter().any(of_tree);
     steps.extend(short_reign(seed, servers));
     steps.extend(slow_snapshot(seed));
+    steps.extend(former_reign(seed, peers));
+    let parts = parts_of_a_tree(seed, peers);
+    let tight = !parts.is_empty() || Rng::new(seed, "link budget").one_in(4);
+    let memory = if parts.is_empty() { &[20, 60, 200, 1_000] } else { &[20; 4] };
+    steps.extend(parts);
     steps.push(Step::Run(rng.between(1, 8_000)));
     if rng.one_in(3) {
         steps.push(Step::Idle(rng.between(1_000, 60_000)));
@@ -169,7 +175,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         clients: rng.between(2, 6) as u32,
         timeout_ms: *rng.pick(&[6_000, 10_000, 10_000, 30_000]),
         pipeline: *rng.pick(&[1, 4, 8, 16]),
-        snap_count: *rng.pick(&[20, 60, 200, 1_000]),
+        snap_count: *rng.pick(memory),
         peers: Some(peers),
         observers,
         groups,
@@ -178,6 +184,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         old_votes: old_votes(seed, servers),
         observer_masters: observers > 0 && Rng::new(seed, "observer masters").below(3) > 0,
         syncs: (observers > 0 && Rng::new(seed, "syncs").one_in(2)).then_some(1),
+        link_budget: tight.then_some(2 << 10),
         read_only,
         local_sessions: local_sessions(seed),
         without,
@@ -220,6 +227,54 @@ fn short_reign(seed: u64, servers: u32) -> Vec<Step> {
         }
         _ => Vec::new(),
     }
+}
+
+/// In some runs two followers and the leader come back at once to others that have not noticed, and the leader does not
+/// hear of one. Drawn from a stream of its own.
+fn former_reign(seed: u64, peers: u32) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "former reign");
+    if peers < 5 || !rng.one_in(5) {
+        return Vec::new();
+    }
+    let leader = Target::Role(RoleName::Leader);
+    let unheard = rng.between(1, u64::from(peers)) as u32;
+    let back = || Fault::Crash { keep: Keep::All, down: 1 };
+    vec![
+        Step::UntilLeader(20_000),
+        Step::Rest,
+        Step::Run(1_000),
+        Step::Fault(Fault::OneWay { from: Target::Sid(unheard), to: leader, ms: 3_000 }),
+        at(Target::Sid(unheard), back()),
+        at(Target::Sid(unheard % peers + 1), back()),
+        at(leader, back()),
+        Step::Run(rng.between(500, 3_000)),
+        Step::Work,
+    ]
+}
+
+/// In some runs a server is away until it needs the whole tree, gets it while much is written, and loses power when it has
+/// it. Drawn from a stream of its own.
+fn parts_of_a_tree(seed: u64, peers: u32) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "parts of a tree");
+    if !rng.one_in(8) {
+        return Vec::new();
+    }
+    let away = rng.between(1, u64::from(peers)) as u32;
+    let (keep, down) = (*rng.pick(&KEEPS), rng.between(1, 500));
+    let mut steps = vec![
+        Step::UntilLeader(20_000),
+        at(Target::Sid(away), Fault::Kill { down: rng.between(600, 1_500) }),
+        Step::Requests(rng.between(100, 300)),
+    ];
+    let others = (1..=peers).filter(|sid| *sid != away);
+    steps.extend(others.map(|sid| at(Target::Sid(sid), Fault::Kill { down: 10 })));
+    let at = Some(Target::Sid(away));
+    steps.extend([
+        Step::UntilLeader(20_000),
+        Step::CrashAfter { op: "finish".to_owned(), skip: 0, keep, down, at },
+        Step::Requests(rng.between(200, 500)),
+    ]);
+    steps
 }
 
 /// In some runs some servers stay away in the end. The others are a quorum and must do without them, whatever happens to

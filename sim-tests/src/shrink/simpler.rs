@@ -21,7 +21,7 @@ const NAMES: [&str; 7] = ["at", "from", "to", "gone", "stays", "client", "groups
 fn make_plain(scenario: &mut Scenario) {
     scenario.peers = scenario.peers.map(|peers| peers.min(3));
     (scenario.observers, scenario.observer_masters) = (0, false);
-    (scenario.groups, scenario.syncs) = (Vec::new(), None);
+    (scenario.groups, scenario.syncs, scenario.link_budget) = (Vec::new(), None, None);
     scenario.old_votes = Vec::new();
     (scenario.force_snapshot_sync, scenario.read_only) = (false, false);
     scenario.local_sessions = LocalSessions::Off;
@@ -93,12 +93,13 @@ impl Shrinker {
                 }
             }
         }
-        let settings: [fn(&mut Scenario); 12] = [
+        let settings: [fn(&mut Scenario); 13] = [
             |s| s.observers = 0,
             |s| s.observer_masters = false,
             |s| s.groups = Vec::new(),
             |s| s.force_snapshot_sync = false,
             |s| s.syncs = None,
+            |s| s.link_budget = None,
             |s| s.old_votes = Vec::new(),
             |s| s.read_only = false,
             |s| s.local_sessions = LocalSessions::Off,
