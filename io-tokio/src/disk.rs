@@ -10,7 +10,7 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 #[cfg(not(madsim))]
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use zoetrope_core::{Compression, Device, FileId, Zxid};
 
@@ -28,6 +28,7 @@ pub enum DeviceOp {
     PutEpochs { generation: u32, accepted: u32, current: u32 },
     SnapSlice { at: u64, bytes: Vec<u8> },
     SnapFinish { path: PathBuf, zxid: Zxid },
+    SnapRemove { path: PathBuf },
     Read { file: FileId, path: PathBuf, at: u64, len: u32 },
     Remove { path: PathBuf },
 }
@@ -98,7 +99,9 @@ impl Disk for ThreadDisk {
         for op in ops {
             match op {
                 DeviceOp::Reserve { .. } | DeviceOp::Remove { .. } => room.push(op),
-                DeviceOp::SnapSlice { .. } | DeviceOp::SnapFinish { .. } => snapshot.push(op),
+                DeviceOp::SnapSlice { .. }
+                | DeviceOp::SnapFinish { .. }
+                | DeviceOp::SnapRemove { .. } => snapshot.push(op),
                 DeviceOp::Read { .. } => read.push(op),
                 DeviceOp::Append { .. }
                 | DeviceOp::Fsync { .. }
@@ -304,15 +307,17 @@ impl Work for RoomDevice {
                         DiskDone::Failed { device: Device::Log, error }
                     }
                 }),
-                DeviceOp::Remove { path } => {
-                    if let Err(error) = fs::remove_file(&path) {
-                        tracing::warn!("cannot remove {}: {error}", path.display());
-                    }
-                }
+                DeviceOp::Remove { path } => gone(&path, fs::remove_file(&path)),
                 other => unreachable!("{other:?} makes no room"),
             }
         }
         Some(())
+    }
+}
+
+fn gone(path: &Path, outcome: io::Result<()>) {
+    if let Err(error) = outcome {
+        tracing::warn!("cannot remove {}: {error}", path.display());
     }
 }
 
@@ -327,6 +332,8 @@ fn is_full(error: &io::Error) -> bool {
 
 /// Most bytes that a file which nobody waits for gives the disk at a time: the fsync of the log waits behind them.
 const AT_A_TIME: u64 = 1 << 20;
+/// The same of a snapshot, which goes on for seconds.
+const SNAPSHOT_AT_A_TIME: u64 = 128 << 10;
 
 fn reserve(path: &Path, upto: u64) -> io::Result<()> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -408,6 +415,10 @@ impl Work for SnapshotDevice {
                 DeviceOp::SnapFinish { path, zxid } => {
                     self.finish(&path).map(|()| DiskDone::SnapDurable { zxid })
                 }
+                DeviceOp::SnapRemove { path } => {
+                    gone(&path, remove_in_pieces(&path));
+                    continue;
+                }
                 other => unreachable!("{other:?} is not the snapshot device's"),
             };
             done(answer.unwrap_or_else(|error| {
@@ -435,7 +446,7 @@ impl SnapshotDevice {
         let sink = self.now.as_mut().ok_or_else(no_snapshot)?;
         sink.write(bytes)?;
         self.unsynced += bytes.len() as u64;
-        if self.unsynced >= AT_A_TIME {
+        if self.unsynced >= SNAPSHOT_AT_A_TIME {
             self.unsynced = 0;
             sink.file().sync_data()?;
         }
@@ -450,6 +461,21 @@ impl SnapshotDevice {
         fs::rename(self.dir.join(SNAPSHOT_IN_THE_MAKING), path)?;
         File::open(&self.dir)?.sync_all()
     }
+}
+
+/// A large file that goes at once holds up its file system, and every fsync with it, until all its blocks are free. So it
+/// goes from its end, piece by piece; whoever finds it half gone finds no snapshot, as when it had gone.
+fn remove_in_pieces(path: &Path) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    let mut len = file.metadata()?.len();
+    // However large it is, whoever waits for this device waits for a second at most.
+    let piece = (len / 512).max(1 << 20);
+    while len > piece {
+        len -= piece;
+        file.set_len(len)?;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    fs::remove_file(path)
 }
 
 fn no_snapshot() -> io::Error {
@@ -662,6 +688,17 @@ mod tests {
         let text = |(accepted, current): (&str, &str)| (accepted.to_owned(), current.to_owned());
         assert_eq!(written, [("3", "2"), ("3", "3"), ("5", "3")].map(text));
         assert_eq!(files, 2);
+    }
+
+    #[test]
+    fn what_is_removed_in_pieces_is_gone() {
+        let path = std::env::temp_dir().join(format!("zoetrope-removed-{}", std::process::id()));
+        for len in [0, 1, 1 << 20, (3 << 20) + 5] {
+            File::create(&path).unwrap().set_len(len).unwrap();
+            remove_in_pieces(&path).unwrap();
+            assert!(!path.exists(), "{len} bytes");
+        }
+        assert_eq!(remove_in_pieces(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

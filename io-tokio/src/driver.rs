@@ -30,8 +30,8 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::spawn_local;
 use zoetrope_core::{
-    Command, ConnId, Device, Effect, FilePlace, Input, Instant, Listing, Milestone, Now, Server,
-    Timer, Turn,
+    Command, ConnId, Device, Dir, Effect, FilePlace, Input, Instant, Listing, Milestone, Now,
+    Server, Timer, Turn,
 };
 
 /// What a run stands on: a disk, what stands on it, and where its answers come from.
@@ -787,6 +787,9 @@ fn device_op(
         }
         Effect::SnapFinish { file, zxid } => DeviceOp::SnapFinish { path: place(file), zxid },
         Effect::Read { file, at, len } => DeviceOp::Read { file, path: place(file), at, len },
+        Effect::Remove { file } if turn.place(file).dir == Dir::Snapshot => {
+            DeviceOp::SnapRemove { path: place(file) }
+        }
         Effect::Remove { file } => DeviceOp::Remove { path: place(file) },
         _ => return None,
     })
