@@ -265,5 +265,32 @@ fn limited(
     use std::os::unix::process::ExitStatusExt;
     let endless =
         matches!(output.status.signal(), Some(9 | 24)) || said.contains("memory allocation of");
+    // The program could not begin, or has judged nothing: that says nothing of a mutant.
+    if let Some(code @ (2 | 126 | 127)) = output.status.code() {
+        let why = format!("{} exits with {code}:\n{said}", program.display());
+        return Err(io::Error::other(why));
+    }
     Ok(Ended { well: output.status.success(), endless, said })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str) -> io::Result<Ended> {
+        limited(7, 1, Path::new("bash"), &["-c", script], Path::new("."))
+    }
+
+    #[test]
+    fn what_a_program_came_to_is_told_apart() {
+        let ended = run("echo mutant $ZOETROPE_MUTANT").unwrap();
+        assert!(ended.well && !ended.endless);
+        assert_eq!(ended.said, "mutant 7\n");
+        let ended = run("echo 'swarm, seed 3: broken' >&2; echo more; exit 1").unwrap();
+        assert!(!ended.well && !ended.endless);
+        assert_eq!(ended.last_words(), "swarm, seed 3: broken");
+        assert!(run("while :; do :; done").unwrap().endless);
+        assert!(run("exit 2").is_err());
+        assert!(run("exec /nowhere/at/all").is_err());
+    }
 }
