@@ -144,8 +144,8 @@ pub enum Effect {
         /// How many bytes.
         len: u32,
     },
-    /// Room device: remove a file that recovery does not need. No answer. What is reserved next may use its room. A snapshot
-    /// may go little by little, and its room with it.
+    /// Room device, or of a snapshot the snapshot device: remove a file that recovery does not need. No answer. What is
+    /// reserved next may use its room, in the end.
     Remove {
         /// Which.
         file: FileId,

@@ -147,6 +147,10 @@ plants! {
     CutBeforeTree = "S12: nothing left between two trees",
     /// A leader's tree is written down as if it held nothing above its label.
     LeadersTreeDated = "F07",
+    /// An observer with the tree of one follower turns to another one, which may have applied less.
+    PartsShown = "F07",
+    /// Without a quorum, a tree is shown that was sent and has not become whole.
+    ReadOnlyShowsParts = "F07",
     /// A server that starts from a leader's tree has forgotten that there are parts of later txns in it.
     PartsForgotten = "F07",
 

@@ -34,6 +34,8 @@ pub(crate) struct Recovered {
     pub(crate) digest_mismatches: u64,
     /// The tree is what its txns make of it. If not, it may hold parts of later ones, which are in no log here.
     pub(crate) whole: bool,
+    /// The first txn whose digest is not the tree's, where none after it was right.
+    pub(crate) differs: Option<Zxid>,
     /// The digests after some of the records that were replayed.
     pub(crate) digests: DigestLog,
     /// The logs that were read, in order.
@@ -123,7 +125,7 @@ struct State {
     image: Image,
     zxid: Zxid,
     snapshot: Option<(FileId, Zxid)>,
-    /// What the snapshot holds was in the durable log when it got its name.
+    /// What the snapshot holds was in the durable log when it got its name, up to here at least.
     proven: Zxid,
     comparing: Comparing,
     digests: DigestLog,
@@ -227,6 +229,10 @@ impl Recovery {
                     remove: state.remove,
                     digest_mismatches: state.mismatches,
                     whole: state.comparing == Comparing::Now,
+                    differs: match state.comparing {
+                        Comparing::FromAMatch { differs } => differs,
+                        Comparing::Now | Comparing::From(..) => None,
+                    },
                     digests: state.digests,
                     logs: state.logs,
                     history: state.history,
@@ -425,15 +431,9 @@ impl Recovery {
 
     fn finish(&mut self) {
         let State { snapshot, replayed, zxid, .. } = self.state;
-        let differs = match self.state.comparing {
-            Comparing::Now => None,
-            // A backup of the snapshot alone: what it holds beyond its label is half of something.
-            Comparing::From(beyond, _) => Some(beyond),
-            // A leader has the rest of it, and its digests.
-            Comparing::FromAMatch { differs } => differs.filter(|_| !self.keep_history),
-        };
-        if let Some(zxid) = differs {
-            self.milestones.push(Milestone::DigestMismatch { zxid });
+        // A backup of the snapshot alone: what it holds beyond its label is half of something.
+        if let Comparing::From(beyond, _) = self.state.comparing {
+            self.milestones.push(Milestone::DigestMismatch { zxid: beyond });
             self.state.mismatches += 1;
         }
         // Snapshots first: a log without what was cut off must not be read behind one that has it.

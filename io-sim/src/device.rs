@@ -1,7 +1,7 @@
 //! What devices do: operations with their paths resolved, and what comes of them. Carries nothing out.
 
 use crate::disk::Keep;
-use zoetrope_core::{Device, Effect, FileId, Input, Turn, Zxid};
+use zoetrope_core::{Device, Dir, Effect, FileId, Input, Turn, Zxid};
 
 /// One device operation, its paths resolved.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,7 +92,11 @@ pub fn device_op(effect: &Effect, turn: &Turn<'_>) -> Option<(Queue, Op)> {
         Effect::SnapFinish { file, zxid } => {
             (Queue::Snapshot, Op::Finish { name: name(file), zxid })
         }
-        Effect::Remove { file } => (Queue::Room, Op::Remove { name: name(file) }),
+        Effect::Remove { file } => {
+            let of_snapshots = turn.place(file).dir == Dir::Snapshot;
+            let queue = if of_snapshots { Queue::Snapshot } else { Queue::Room };
+            (queue, Op::Remove { name: name(file) })
+        }
         _ => return None,
     })
 }

@@ -10,6 +10,8 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 #[cfg(not(madsim))]
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 use zoetrope_core::{Compression, Device, FileId, Zxid};
@@ -73,10 +75,17 @@ impl ThreadDisk {
         done: UnboundedSender<DiskDone>,
     ) -> Self {
         let (dir, epoch_dir) = (dirs.log.clone(), dirs.snapshot.clone());
-        let log =
-            LogDevice { dir, epoch_dir, files: BTreeMap::new(), force_sync, epochs: [None; 2] };
+        let (files, fsyncs) = (BTreeMap::new(), Arc::new(AtomicU64::new(0)));
+        let log = LogDevice {
+            dir,
+            epoch_dir,
+            files,
+            force_sync,
+            epochs: [None; 2],
+            fsyncs: fsyncs.clone(),
+        };
         let dir = dirs.snapshot.clone();
-        let snapshot = SnapshotDevice { unsynced: 0, dir, compression, now: None };
+        let snapshot = SnapshotDevice { unsynced: 0, dir, compression, now: None, fsyncs, seen: 0 };
         Self {
             log: Worker::start("zoetrope-log", log, done.clone()),
             room: Worker::start("zoetrope-room", RoomDevice, done.clone()),
@@ -129,6 +138,8 @@ struct LogDevice {
     force_sync: bool,
     /// What `acceptedEpoch` and `currentEpoch` say, as far as it was written here.
     epochs: [Option<u32>; 2],
+    /// How many fsyncs of logs there were.
+    fsyncs: Arc<AtomicU64>,
 }
 
 impl Work for LogDevice {
@@ -237,6 +248,7 @@ impl LogDevice {
 
     fn fsync(&mut self, file: FileId, path: &Path) -> io::Result<u64> {
         let (force_sync, started) = (self.force_sync, Instant::now());
+        self.fsyncs.fetch_add(1, Ordering::Relaxed);
         let file = self.open(file, path)?;
         if planted(Plant::NoFsyncWait) || planted(Plant::FsyncOvertakes) {
             return Ok(1);
@@ -332,8 +344,10 @@ fn is_full(error: &io::Error) -> bool {
 
 /// Most bytes that a file which nobody waits for gives the disk at a time: the fsync of the log waits behind them.
 const AT_A_TIME: u64 = 1 << 20;
-/// The same of a snapshot, which goes on for seconds.
+/// The same of a snapshot, which goes on for seconds, while the log is synced.
 const SNAPSHOT_AT_A_TIME: u64 = 128 << 10;
+/// How long what is purged at a time may go in pieces: whoever waits for the device waits for no more.
+const PURGE_MAX: Duration = Duration::from_secs(1);
 
 fn reserve(path: &Path, upto: u64) -> io::Result<()> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
@@ -403,10 +417,14 @@ struct SnapshotDevice {
     now: Option<Sink>,
     /// Bytes of the snapshot given to the system and not synced.
     unsynced: u64,
+    /// Fsyncs of logs, and how many of them there were at the last sync of a snapshot.
+    fsyncs: Arc<AtomicU64>,
+    seen: u64,
 }
 
 impl Work for SnapshotDevice {
     fn work(&mut self, ops: Vec<DeviceOp>, done: &mut dyn FnMut(DiskDone)) -> Option<()> {
+        let until = Instant::now() + PURGE_MAX;
         for op in ops {
             let answer = match op {
                 DeviceOp::SnapSlice { at, bytes } => self
@@ -416,7 +434,7 @@ impl Work for SnapshotDevice {
                     self.finish(&path).map(|()| DiskDone::SnapDurable { zxid })
                 }
                 DeviceOp::SnapRemove { path } => {
-                    gone(&path, remove_in_pieces(&path));
+                    gone(&path, remove_in_pieces(&path, until));
                     continue;
                 }
                 other => unreachable!("{other:?} is not the snapshot device's"),
@@ -446,8 +464,12 @@ impl SnapshotDevice {
         let sink = self.now.as_mut().ok_or_else(no_snapshot)?;
         sink.write(bytes)?;
         self.unsynced += bytes.len() as u64;
-        if self.unsynced >= SNAPSHOT_AT_A_TIME {
-            self.unsynced = 0;
+        if self.unsynced < SNAPSHOT_AT_A_TIME {
+            return Ok(());
+        }
+        let fsyncs = self.fsyncs.load(Ordering::Relaxed);
+        if fsyncs != self.seen || self.unsynced >= AT_A_TIME {
+            (self.unsynced, self.seen) = (0, fsyncs);
             sink.file().sync_data()?;
         }
         Ok(())
@@ -464,17 +486,33 @@ impl SnapshotDevice {
 }
 
 /// A large file that goes at once holds up its file system, and every fsync with it, until all its blocks are free. So it
-/// goes from its end, piece by piece; whoever finds it half gone finds no snapshot, as when it had gone.
-fn remove_in_pieces(path: &Path) -> io::Result<()> {
-    let file = File::options().write(true).open(path)?;
-    let mut len = file.metadata()?.len();
-    // However large it is, whoever waits for this device waits for a second at most.
-    let piece = (len / 512).max(1 << 20);
-    while len > piece {
-        len -= piece;
-        file.set_len(len)?;
+/// loses its name first, and then its blocks from the end, piece by piece, unless it has another name somewhere.
+#[cfg(not(madsim))]
+fn remove_in_pieces(path: &Path, until: Instant) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+
+    const PIECE: u64 = 1 << 20;
+    let is_file = fs::metadata(path).is_ok_and(|it| it.is_file());
+    let file = if is_file { File::options().write(true).open(path).ok() } else { None };
+    fs::remove_file(path)?;
+    // It is gone: what fails from here on only makes it faster.
+    let Some((file, meta)) = file.and_then(|file| file.metadata().ok().map(|meta| (file, meta)))
+    else {
+        return Ok(());
+    };
+    let mut len = if meta.nlink() == 0 { meta.len() } else { 0 };
+    while len > PIECE && Instant::now() < until {
+        len -= PIECE;
+        if file.set_len(len).is_err() {
+            break;
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
+    Ok(())
+}
+
+#[cfg(madsim)]
+fn remove_in_pieces(path: &Path, _until: Instant) -> io::Result<()> {
     fs::remove_file(path)
 }
 
@@ -676,6 +714,7 @@ mod tests {
             files: BTreeMap::new(),
             force_sync: true,
             epochs: [None; 2],
+            fsyncs: Arc::default(),
         };
         let mut written = Vec::new();
         for (accepted, current) in [(3, 2), (3, 3), (5, 3)] {
@@ -691,14 +730,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_in_pieces_is_gone() {
+    fn what_is_removed_in_pieces_is_gone_and_its_other_name_keeps_it() {
         let path = std::env::temp_dir().join(format!("zoetrope-removed-{}", std::process::id()));
+        let other = path.with_extension("other");
+        let until = Instant::now() + PURGE_MAX;
         for len in [0, 1, 1 << 20, (3 << 20) + 5] {
             File::create(&path).unwrap().set_len(len).unwrap();
-            remove_in_pieces(&path).unwrap();
+            let reader = File::open(&path).unwrap();
+            remove_in_pieces(&path, until).unwrap();
             assert!(!path.exists(), "{len} bytes");
+            assert!(reader.metadata().unwrap().len() <= 1 << 20, "{len} bytes");
+            File::create(&path).unwrap().set_len(len).unwrap();
+            fs::hard_link(&path, &other).unwrap();
+            remove_in_pieces(&path, until).unwrap();
+            assert_eq!(fs::metadata(&other).unwrap().len(), len);
+            fs::remove_file(&other).unwrap();
         }
-        assert_eq!(remove_in_pieces(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let missing = remove_in_pieces(&path, until).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -113,6 +113,8 @@ const RETOLD: &[(Plant, &str)] = &[
     (P::CutBeforeTree, "a_tree_older_than_what_was_logged"),
     (P::LeadersTreeDated, "parts_of_txns_in_a_leaders_tree"),
     (P::PartsForgotten, "power_lost_behind_a_leaders_tree"),
+    (P::PartsShown, "an_observer_with_parts_of_txns_meets_a_slow_follower"),
+    (P::ReadOnlyShowsParts, "alone_with_parts_of_a_tree"),
     (P::SnapshotLacksSession, "a_session_begins_as_a_snapshot_does"),
     (P::DeletionLeavesParent, "znodes_change_while_a_snapshot_is_taken"),
     (P::MissingParentIsFatal, "parents_go_while_a_snapshot_is_taken"),

@@ -80,28 +80,43 @@ pub(super) enum Refused {
     Lacking,
 }
 
-/// Is the tree what its txns make of it, as far as digests can tell? A leader's tree holds parts of txns that are still
-/// to come.
+/// Is the tree what its txns make of it, as far as digests can tell? A tree that was sent holds parts of txns that are
+/// still to come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) enum Comparable {
     /// From this txn on.
     From(Zxid),
-    /// Of which txns there are parts is known when everything that is committed is here.
-    NotYet,
+    /// Of which txns there are parts is known when everything is here that was committed when it was sent. `differs` is
+    /// the first txn read from the disk whose digest was another one.
+    NotYet { differs: Option<Zxid> },
     /// It is, but a name in it has another digest in Java, depending on its locale (storage §2.8).
     NoMore,
 }
 
 impl Comparable {
+    /// A tree that has just been sent.
+    pub(super) const SENT: Self = Self::NotYet { differs: None };
+
+    /// Is its digest the one that belongs to this txn?
     pub(super) fn is_at(self, zxid: Zxid) -> bool {
         matches!(self, Self::From(from) if zxid >= from)
     }
 
-    /// Everything is here up to `zxid` that any leader may have had when it sent its tree.
-    pub(super) fn when_all_is_here(&mut self, zxid: Zxid) {
-        if *self == Self::NotYet {
-            *self = Self::From(zxid);
-        }
+    /// Has it nothing of txns above this one?
+    pub(super) fn is_whole_at(self, zxid: Zxid) -> bool {
+        self == Self::NoMore || self.is_at(zxid)
+    }
+
+    /// May it have parts of any txn? Then it is shown to nobody.
+    pub(super) fn is_mixed(self) -> bool {
+        matches!(self, Self::NotYet { .. })
+    }
+
+    /// Everything is here up to `zxid` that was committed when the tree was sent. Answers what differed on the disk.
+    pub(super) fn when_all_is_here(&mut self, zxid: Zxid) -> Option<Zxid> {
+        let Self::NotYet { differs } = *self else { return None };
+        *self = Self::From(zxid);
+        differs
     }
 }
 
@@ -279,7 +294,7 @@ impl Server {
         self.zxid_applied = zxid;
         self.figures.committed += 1;
         self.outstanding.forget(zxid);
-        if self.comparable.is_at(zxid) {
+        if self.comparable.is_whole_at(zxid) {
             self.digests.note(zxid, self.tree.digest());
         }
         match &txn {

@@ -537,7 +537,7 @@ impl Server {
         self.history = History::starting_after(label);
         self.set_history_budget();
         // The tree may hold parts of txns above its label.
-        self.comparable = Comparable::NotYet;
+        self.comparable = Comparable::SENT;
         self.journal.close();
         if let Some(learner) = self.learner_mut() {
             learner.tentative = label;
@@ -720,7 +720,8 @@ impl Server {
         if !planted(Plant::ServesBehindItsAck) {
             self.committed = self.committed.max(tentative);
         }
-        self.comparable.when_all_is_here(tentative);
+        // What differs on this disk, the leader's digests are about to say.
+        let _ = self.comparable.when_all_is_here(tentative);
         self.say(PacketKind::Ack, Zxid::of_epoch(epoch), None);
         if !planted(Plant::VoteOfFormerEpoch) {
             self.vote_for_epoch(epoch);

@@ -264,7 +264,7 @@ impl Server {
             zxid_applied: Zxid::ZERO,
             committed: Zxid::ZERO,
             digests: DigestLog::default(),
-            comparable: Comparable::NotYet,
+            comparable: Comparable::SENT,
             history: History::default(),
             peers,
             role,

@@ -13,6 +13,7 @@ use super::roles::Role;
 use crate::effect::DropReason;
 use crate::ids::{ChanId, Epoch, SessionId, Sid, Zxid};
 use crate::input::Link;
+use crate::planted::{Plant, planted};
 use crate::session::Home;
 use crate::time::Instant;
 use crate::wire::{
@@ -42,9 +43,12 @@ const ASKED_MAX: usize = 64 << 10;
 
 impl Server {
     /// Whom an observer shall follow: the next voter, but for the leader, who has no port for that. Where nobody else
-    /// votes, the leader itself.
+    /// votes, the leader itself. So it is where the tree holds parts of txns that are still to come: a follower may have
+    /// applied less than the one that sent this tree, and the tree would be shown before it is whole.
     pub(super) fn choose_master(&mut self, leader: Sid) -> (Sid, Link) {
-        let Some(peers) = self.peers.as_ref().filter(|_| self.config.observer_masters) else {
+        let whole = !self.comparable.is_mixed() || planted(Plant::PartsShown);
+        let turns = self.config.observer_masters && whole;
+        let Some(peers) = self.peers.as_ref().filter(|_| turns) else {
             return (leader, Link::Quorum);
         };
         if self.masters.order.is_empty() {

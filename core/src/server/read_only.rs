@@ -25,8 +25,10 @@ impl Server {
     /// When this server begins to serve read-only, unless an election ends before; `None`: it does not, or does already.
     pub(super) fn read_only_at(&self) -> Option<Instant> {
         // After a start nobody knows how much of the log was ever committed: that a quorum has to say once. The same goes
-        // for what a leader that failed had sent.
-        let knows = self.joined && self.zxid_applied <= self.committed
+        // for what a leader that failed had sent, of which there may be parts that a reader must not see.
+        let knows = self.joined
+            && self.zxid_applied <= self.committed
+            && (!self.comparable.is_mixed() || planted(Plant::ReadOnlyShowsParts))
             || planted(Plant::ReadOnlyShowsUncommitted);
         let may = self.config.read_only_mode && !self.served && knows && !self.draining;
         let wait_ms = LONELY_MS.max(u64::from(self.config.tick_ms));

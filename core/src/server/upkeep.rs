@@ -235,7 +235,7 @@ impl Server {
         self.digests = recovered.digests;
         self.comparable = match recovered.whole || planted(Plant::PartsForgotten) {
             true => Comparable::From(Zxid::ZERO),
-            false => Comparable::NotYet,
+            false => Comparable::NotYet { differs: recovered.differs },
         };
         self.sessions_applied = recovered.sessions;
         self.zxid_applied = recovered.zxid;
@@ -310,7 +310,12 @@ impl Server {
     pub(super) fn begin_service(&mut self) {
         self.served = true;
         self.joined = true;
-        self.comparable.when_all_is_here(self.committed);
+        let differs = self.comparable.when_all_is_here(self.committed);
+        if let Some(zxid) = differs.filter(|_| self.leads()) {
+            // Nobody else has digests to compare with.
+            self.figures.digest_mismatches += 1;
+            self.report(Milestone::DigestMismatch { zxid });
+        }
         self.outstanding = Outstanding::new(self.tree.digest());
         let heard = self.listening();
         self.tracker.clear();
@@ -567,7 +572,7 @@ impl Server {
         });
         job.stage = Stage::Writing;
         if over {
-            let whole = self.comparable.is_at(self.zxid_applied);
+            let whole = self.comparable.is_whole_at(self.zxid_applied);
             let dated = match whole || planted(Plant::LeadersTreeDated) {
                 // Applied means durable here, so nothing in the file is ahead of the log on disk.
                 true => (self.zxid_applied, self.tree.digest()),

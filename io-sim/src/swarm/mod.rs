@@ -152,7 +152,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     steps.extend(short_reign(seed, servers));
     steps.extend(slow_snapshot(seed));
     steps.extend(former_reign(seed, peers));
-    let parts = parts_of_a_tree(seed, peers);
+    let parts = parts_of_a_tree(seed, peers, servers);
     let tight = !parts.is_empty() || Rng::new(seed, "link budget").one_in(4);
     let memory = if parts.is_empty() { &[20, 60, 200, 1_000] } else { &[20; 4] };
     steps.extend(parts);
@@ -254,12 +254,12 @@ fn former_reign(seed: u64, peers: u32) -> Vec<Step> {
 
 /// In some runs a server is away until it needs the whole tree, gets it while much is written, and loses power when it has
 /// it. Drawn from a stream of its own.
-fn parts_of_a_tree(seed: u64, peers: u32) -> Vec<Step> {
+fn parts_of_a_tree(seed: u64, peers: u32, servers: u32) -> Vec<Step> {
     let mut rng = Rng::new(seed, "parts of a tree");
     if !rng.one_in(8) {
         return Vec::new();
     }
-    let away = rng.between(1, u64::from(peers)) as u32;
+    let away = rng.between(1, u64::from(servers)) as u32;
     let (keep, down) = (*rng.pick(&KEEPS), rng.between(1, 500));
     let mut steps = vec![
         Step::UntilLeader(20_000),
@@ -269,8 +269,15 @@ fn parts_of_a_tree(seed: u64, peers: u32) -> Vec<Step> {
     let others = (1..=peers).filter(|sid| *sid != away);
     steps.extend(others.map(|sid| at(Target::Sid(sid), Fault::Kill { down: 10 })));
     let at = Some(Target::Sid(away));
+    steps.push(Step::UntilLeader(20_000));
+    // The tree takes its time; and somebody may hear late of what is committed.
+    for from in 1..=peers {
+        let (to, late) = if rng.one_in(2) { (away, 5) } else { (from % peers + 1, 300) };
+        let (from, to) = (Target::Sid(from), Target::Sid(to));
+        let (delay, jitter) = (rng.below(late), late / 10);
+        steps.push(Step::Fault(Fault::SlowLink { from, to, delay, jitter, ms: 5_000 }));
+    }
     steps.extend([
-        Step::UntilLeader(20_000),
         Step::CrashAfter { op: "finish".to_owned(), skip: 0, keep, down, at },
         Step::Requests(rng.between(200, 500)),
     ]);

@@ -152,7 +152,9 @@ impl<R: Record> FlightTrace<R> {
             Input::Reserved { .. } => (Queue::Room, |op| matches!(op, Op::Reserve { .. })),
             Input::Durable { .. } => (Queue::Log, |op| matches!(op, Op::Fsync { .. })),
             Input::EpochsDurable { .. } => (Queue::Epochs, |_| true),
-            Input::SnapWritten { .. } | Input::SnapDurable { .. } => (Queue::Snapshot, |_| true),
+            Input::SnapWritten { .. } | Input::SnapDurable { .. } => {
+                (Queue::Snapshot, |op| !matches!(op, Op::Remove { .. }))
+            }
             _ => return,
         };
         while let Some(op) = self.first(queue) {
