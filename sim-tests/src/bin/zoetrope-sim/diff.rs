@@ -1,6 +1,6 @@
 //! `diff`: where two runs part, and how they came there.
 
-use crate::subject::{Planted, read};
+use crate::subject::{Planted, read, seed};
 use crate::{Ended, Exit};
 use sim_tests::{Visit, guarded, watched};
 use std::error::Error;
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(value_name = "B")]
     two: PathBuf,
     /// Seed of both instead of their own
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
     /// So many events before the place, and behind it
     #[arg(long, value_name = "N", default_value_t = 10)]

@@ -1,6 +1,6 @@
 //! `files`: what a simulated server leaves on its disk, for other servers to be started on.
 
-use crate::subject::read;
+use crate::subject::{read, seed};
 use crate::{Ended, Exit};
 use sim_tests::{Violation, judge_and_keep_files};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Seed instead of the scenario's own
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
     /// Simulated seconds of the hard work
     #[arg(long, value_name = "N", default_value_t = 3600, conflicts_with = "file")]

@@ -1,6 +1,6 @@
 //! `run`: many seeds.
 
-use crate::subject::Planted;
+use crate::subject::{Planted, seed};
 use crate::time::duration;
 use crate::{Ended, Exit};
 use sim_tests::{Campaign, Failure, Kin, Met, News, Shard, Tally};
@@ -47,7 +47,7 @@ pub(crate) struct Args {
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
-    let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no number of seeds"));
+    let number = |text: &str| seed(text).map_err(|_| format!("{text:?} is no number of seeds"));
     let range = match text.split_once("..") {
         Some((from, to)) => number(from)?..number(to)?,
         None => 0..number(text)?,
@@ -201,6 +201,7 @@ mod tests {
         assert_eq!(seeds("7"), Ok(0..7));
         assert_eq!(seeds("5..7"), Ok(5..7));
         assert!(seeds("7..5").is_err() && seeds("0").is_err() && seeds("x").is_err());
+        assert!(seeds("0..9223372036854775808").is_err() && seed("-1").is_err());
         assert_eq!(shard("2/3"), Ok(Shard { index: 2, of: 3 }));
         assert!(shard("3/3").is_err() && shard("3").is_err());
     }

@@ -33,6 +33,13 @@ fn mistake(name: &str) -> Result<Mistake, String> {
     })
 }
 
+/// A seed. Files hold numbers below 2^63.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    let seed: Option<i64> = text.parse().ok();
+    let seed = seed.and_then(|seed| u64::try_from(seed).ok());
+    seed.ok_or_else(|| format!("a seed is a number from 0 to {}", i64::MAX))
+}
+
 /// One scenario.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
@@ -41,7 +48,7 @@ pub(crate) struct Subject {
     #[arg(value_name = "FILE", conflicts_with = "seed", required_unless_present = "seed")]
     pub(crate) file: Option<PathBuf>,
     /// The scenario of that seed of a swarm, as `run` runs it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     pub(crate) seed: Option<u64>,
     /// The seed is of the swarm of one server that stands alone
     #[arg(long, requires = "seed", conflicts_with = "ensemble")]

@@ -1,6 +1,6 @@
 //! `sweep`: power is lost everywhere.
 
-use crate::subject::{Planted, read};
+use crate::subject::{Planted, read, seed};
 use crate::{Ended, Exit};
 use sim_tests::{Fall, Unswept, Violation, guarded, sweep};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Seed instead of its own
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
     /// Lose power behind that effect alone
     #[arg(long, value_name = "N")]
