@@ -73,6 +73,8 @@ pub struct Limits {
     pub event_budget: u64,
     /// Bytes another server may leave unread before what can wait for it waits; a few times as many end the link.
     pub peer_budget: u64,
+    /// Bytes of the tree that a learner is sent in one turn.
+    pub tree_slice: u32,
     /// `request_throttle_max_requests`; 0: no limit.
     pub throttle_max_requests: u32,
     /// `request_throttle_stall_time`, ms.
@@ -240,6 +242,7 @@ impl Default for Limits {
             output_total: 512 << 20,
             event_budget: 32 << 20,
             peer_budget: 4 << 20,
+            tree_slice: 256 << 10,
             throttle_max_requests: 0,
             throttle_stall_ms: 100,
             throttled_op_wait_ms: 0,

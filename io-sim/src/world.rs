@@ -135,7 +135,7 @@ pub fn settings(scenario: &Scenario) -> Config {
     config.limits.frame_extra = 64 << 10;
     config.limits.output_budget = 64 << 10;
     config.storage.snap_count = scenario.snap_count;
-    config.storage.slice_bytes = 512;
+    config.storage.slice_bytes = 2 << 10;
     config.storage.reserve_step = 64 << 10;
     config.storage.held_reserve = 16 << 10;
     config.ensemble = ensemble_of(scenario);
@@ -146,7 +146,11 @@ pub fn settings(scenario: &Scenario) -> Config {
         (config.snap_syncs_max, config.diff_syncs_max) = (syncs, syncs);
     }
     if config.ensemble.is_some() {
-        config.limits.peer_budget = scenario.link_budget.map_or(32 << 10, u64::from);
+        config.limits.peer_budget = 32 << 10;
+        if let Some(budget) = scenario.link_budget {
+            config.limits.peer_budget = u64::from(budget);
+            config.limits.tree_slice = budget;
+        }
         config.init_limit = 5;
         config.sync_limit = 2;
         config.local_sessions = scenario.local_sessions != LocalSessions::Off;

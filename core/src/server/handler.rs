@@ -192,10 +192,6 @@ struct LogReading {
 
 /// A disk slower than 4 MB/s is given up.
 const DISK_BYTES_PER_US: u64 = 4;
-/// Slices of a snapshot that are sent to a learner in one turn: a link takes more at once than a disk.
-const SLICES: usize = 4;
-/// And bytes of them at most, far below what may wait on a link.
-const SLICES_MAX: usize = 256 << 10;
 /// Bytes of the log that are read at once.
 const CHUNK: u32 = 1 << 20;
 /// Log files that are read for a learner; whoever lacks more is better off with the tree.
@@ -481,7 +477,7 @@ impl Server {
             return;
         };
         let mut slice = Vec::new();
-        let most = (SLICES * self.config.storage.slice_bytes as usize).min(SLICES_MAX);
+        let most = self.config.limits.tree_slice as usize;
         let over = self.tree.walk_on(walk_of(chan), |node| {
             let acl = if node.acl == OPEN { -1 } else { i64::from(node.acl.0) };
             writer.node(node.path, node.data, acl, node.stat, &mut slice);

@@ -75,7 +75,7 @@ pub(super) const KEYS: &[Key] = &[
         Own,
         "zoetrope.snapshotSlice",
         "64k",
-        "Bytes of a snapshot that are written between two turns of serving clients; a learner is sent up to four times as many",
+        "Bytes of a snapshot that are written between two turns of serving clients",
         |draft, given| {
             let bytes = at_least(given.bytes()?, 4096)?;
             draft.settings.core.storage.slice_bytes = bytes.min(64 << 20) as u32;
