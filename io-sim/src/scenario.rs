@@ -48,7 +48,8 @@ pub struct Scenario {
     /// Learners that are brought level at a time before observers are turned away; left out: Java's numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub syncs: Option<u32>,
-    /// Bytes that wait on a link between servers before the sender stops; left out: more than a tree has.
+    /// Bytes that wait on a link between servers before the sender stops, and of a tree that are sent in one turn; left out:
+    /// 32 KiB, and what a real server sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_budget: Option<u32>,
     /// Ids of servers whose votes are heard as Java 3.4 says them: without a configuration.
