@@ -10,6 +10,7 @@ use crate::config::Compression;
 use crate::effect::{Dir, FilePlace};
 use crate::ids::Zxid;
 use crate::planted::{Plant, planted};
+use std::borrow::Borrow;
 
 /// Name of the snapshot labelled `zxid`.
 pub(crate) fn snapshot_name(zxid: Zxid, compression: Compression) -> String {
@@ -42,9 +43,9 @@ pub(crate) fn log_zxid(place: &FilePlace) -> Option<Zxid> {
 }
 
 /// Positions of the snapshots recovery may load, newest first.
-pub(crate) fn snapshot_candidates(files: &[FilePlace]) -> Vec<(usize, Zxid)> {
+pub(crate) fn snapshot_candidates<P: Borrow<FilePlace>>(files: &[P]) -> Vec<(usize, Zxid)> {
     let mut all: Vec<_> = numbered(files, snapshot_zxid)
-        .filter(|(at, _)| files.get(*at).is_some_and(|place| !place.name.ends_with(".tmp")))
+        .filter(|(at, _)| !name_at(files, *at).ends_with(".tmp"))
         .collect();
     all.sort_by(|(a, a_zxid), (b, b_zxid)| {
         b_zxid.cmp(a_zxid).then_with(|| name_at(files, *a).cmp(name_at(files, *b)))
@@ -75,7 +76,11 @@ pub(crate) fn snapshot_between(files: &[FilePlace], before: Zxid, next: Zxid) ->
 
 /// Positions of the files that no recovery needs while the `retain` newest snapshots stay, and with them the one
 /// labelled `good`, which is known to be whole.
-pub(crate) fn purgeable(files: &[FilePlace], retain: usize, good: Zxid) -> Vec<usize> {
+pub(crate) fn purgeable<P: Borrow<FilePlace>>(
+    files: &[P],
+    retain: usize,
+    good: Zxid,
+) -> Vec<usize> {
     let newest = snapshot_candidates(files);
     let Some((_, oldest_kept)) = newest.iter().take(retain.max(1)).next_back() else {
         return Vec::new();
@@ -94,20 +99,20 @@ pub(crate) fn purgeable(files: &[FilePlace], retain: usize, good: Zxid) -> Vec<u
 }
 
 /// The highest first zxid of a log below `start`, or `start`.
-fn first_needed_log(files: &[FilePlace], start: Zxid) -> Zxid {
+fn first_needed_log<P: Borrow<FilePlace>>(files: &[P], start: Zxid) -> Zxid {
     let below = numbered(files, log_zxid).map(|(_, zxid)| zxid).filter(|zxid| *zxid < start);
     below.max().unwrap_or(start)
 }
 
-fn numbered(
-    files: &[FilePlace],
+fn numbered<P: Borrow<FilePlace>>(
+    files: &[P],
     zxid: fn(&FilePlace) -> Option<Zxid>,
 ) -> impl Iterator<Item = (usize, Zxid)> + '_ {
-    files.iter().enumerate().filter_map(move |(at, place)| Some((at, zxid(place)?)))
+    files.iter().enumerate().filter_map(move |(at, place)| Some((at, zxid(place.borrow())?)))
 }
 
-fn name_at(files: &[FilePlace], at: usize) -> &str {
-    files.get(at).map_or("", |place| &place.name)
+fn name_at<P: Borrow<FilePlace>>(files: &[P], at: usize) -> &str {
+    files.get(at).map_or("", |place| &place.borrow().name)
 }
 
 #[cfg(test)]

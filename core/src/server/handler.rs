@@ -537,8 +537,7 @@ impl Server {
         }
         let level = self.history.after(at).next().is_none_or(|(zxid, _)| zxid > horizon);
         if level {
-            let text = self.peers.as_ref().map(|peers| peers.ensemble.to_text());
-            let data = text.as_deref().map(str::as_bytes);
+            let data = self.peers.as_ref().map(|peers| peers.config.as_bytes());
             encode_packet(PacketKind::NewLeader, Zxid::of_epoch(epoch), data, &mut out);
         }
         let Some(handler) = self.handler_mut(chan) else { return };

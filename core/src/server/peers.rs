@@ -49,6 +49,8 @@ pub(super) struct Peers {
     pub(super) me: Sid,
     /// The committed configuration. One that was only seen yet would stand beside it: every quorum is asked of both.
     pub(super) ensemble: Ensemble,
+    /// The same as the text that every vote and every NEWLEADER carries.
+    pub(super) config: String,
     links: BTreeMap<ChanId, PeerLink>,
     /// Where votes of each server come from.
     elections: BTreeMap<Sid, ChanId>,
@@ -108,9 +110,11 @@ impl From<crate::wire::Malformed> for PeerFault {
 
 impl Peers {
     pub(super) fn new(me: Sid, ensemble: Ensemble) -> Self {
+        let config = ensemble.to_text();
         Self {
             me,
             ensemble,
+            config,
             links: BTreeMap::new(),
             elections: BTreeMap::new(),
             dirty: BTreeSet::new(),

@@ -209,7 +209,7 @@ impl Server {
             round,
             epoch: vote.epoch,
             version: 2,
-            config: self.peers.as_ref().map(|peers| peers.ensemble.to_text()),
+            config: self.peers.as_ref().map(|peers| peers.config.clone()),
         }
     }
 

@@ -678,10 +678,10 @@ impl Server {
         else {
             return;
         };
-        let there = (0..self.files.len() as u32).map(FileId).filter(|id| !self.gone.contains(id));
-        let there: Vec<FileId> = there.collect();
-        let places: Vec<FilePlace> =
-            there.iter().map(|id| self.files[id.0 as usize].clone()).collect();
+        let mut gone = self.gone.iter().peekable();
+        let all = (0..self.files.len() as u32).map(FileId);
+        let there: Vec<FileId> = all.filter(|id| gone.next_if_eq(&id).is_none()).collect();
+        let places: Vec<&FilePlace> = there.iter().map(|id| &self.files[id.0 as usize]).collect();
         for at in purgeable(&places, retain as usize, good) {
             let file = there[at];
             assert!(self.journal.file() != Some(file), "the log in use is to be purged");

@@ -24,8 +24,10 @@ pub(crate) struct Walk {
     new: BTreeSet<NodeId>,
     /// The ACLs of znodes before their first setACL during the walk.
     acl_before: BTreeMap<NodeId, AclId>,
-    /// Path of the last znode's parent: siblings share it.
-    parent: Option<(NodeId, String)>,
+    /// Path of the last znode. Siblings share all but its end.
+    path: String,
+    /// The parent of the last znode, and how many bytes of the path name it.
+    parent: Option<(NodeId, usize)>,
 }
 
 /// A znode as it goes into the file.
@@ -62,7 +64,8 @@ impl DataTree {
     /// Begins a walk. The caller has written the ACL table.
     pub(crate) fn start_walk(&mut self, walk: WalkId) {
         let (next, new) = (Some(NodeId::ROOT), BTreeSet::new());
-        let begun = Walk { next, new, acl_before: BTreeMap::new(), parent: None };
+        let begun =
+            Walk { next, new, acl_before: BTreeMap::new(), path: String::new(), parent: None };
         let before = self.walks.insert(walk, begun);
         assert!(before.is_none(), "{walk:?} is under way already");
     }
@@ -89,34 +92,33 @@ impl DataTree {
             if walk.new.contains(&at) && !newcomers {
                 continue;
             }
-            let path = self.path_in_walk(&mut walk, at);
+            self.path_in_walk(&mut walk, at);
             let acl = walk.acl_before.get(&at).copied().unwrap_or(node.acl_id());
             let (data, stat) = (node.data(), node.persisted());
-            go_on = visit(Visit { path: &path, data, acl, stat });
+            go_on = visit(Visit { path: &walk.path, data, acl, stat });
         }
         let over = walk.next.is_none();
         self.walks.insert(id, walk);
         over
     }
 
-    fn path_in_walk(&self, walk: &mut Walk, id: NodeId) -> String {
+    fn path_in_walk(&self, walk: &mut Walk, id: NodeId) {
         if id == NodeId::ROOT {
-            return String::new();
+            return;
         }
         let node = self.node(id);
-        if walk.parent.as_ref().is_none_or(|(parent, _)| *parent != node.parent()) {
-            let path = match node.parent() {
-                NodeId::ROOT => String::new(),
-                parent => self.path_of(parent),
-            };
-            walk.parent = Some((node.parent(), path));
+        match walk.parent {
+            Some((parent, above)) if parent == node.parent() => walk.path.truncate(above),
+            _ => {
+                walk.path = match node.parent() {
+                    NodeId::ROOT => String::new(),
+                    parent => self.path_of(parent),
+                };
+                walk.parent = Some((node.parent(), walk.path.len()));
+            }
         }
-        let above = walk.parent.as_ref().map_or("", |(_, path)| path);
-        let mut path = String::with_capacity(above.len() + 1 + node.name().len());
-        path.push_str(above);
-        path.push('/');
-        path.push_str(node.name());
-        path
+        walk.path.push('/');
+        walk.path.push_str(node.name());
     }
 
     /// ACLs in use, by number.
