@@ -77,6 +77,8 @@ struct Inode {
     live: Image,
     durable: Image,
     unsynced: BTreeSet<u64>,
+    /// The last sector that was ever written, even if it was lost, and was not cut off since.
+    reached: u64,
 }
 
 impl Inode {
@@ -89,6 +91,7 @@ impl Inode {
             let sector = self.live.sectors.entry(number).or_insert_with(|| Arc::new([0; SECTOR]));
             Arc::make_mut(sector)[from..from + n].copy_from_slice(&left[..n]);
             self.unsynced.insert(number);
+            self.reached = self.reached.max(number);
             at += n;
             left = &left[n..];
         }
@@ -127,7 +130,8 @@ impl Inode {
         }
         if keep == Keep::Garbage {
             // Behind everything that was ever written, in room that was only reserved.
-            let behind = self.live.sectors.keys().next_back().map_or(1, |last| last + 1);
+            let last = self.live.sectors.keys().next_back().copied().unwrap_or(0);
+            let behind = self.reached.max(last) + 1;
             if (behind + 1) * (SECTOR as u64) <= self.durable.len {
                 let mut rubbish = [0; SECTOR];
                 rubbish.iter_mut().for_each(|byte| *byte = rng.draw() as u8);
@@ -241,6 +245,7 @@ impl Disk {
     pub fn truncate(&mut self, name: &str, at: u64) {
         let inode = self.inode(name);
         inode.live.truncate(at);
+        inode.reached = inode.reached.min(at.saturating_sub(1) / SECTOR as u64);
         inode.unsynced.clear();
         inode.durable = inode.live.clone();
     }
@@ -382,6 +387,29 @@ mod tests {
         assert_eq!(disk.read("a", 600, 2).unwrap(), [1, 1]);
         assert_eq!(disk.read("a", 700, 1300).unwrap(), [0; 1300]);
         assert_eq!(disk.read("b", 0, 1), None);
+    }
+
+    #[test]
+    fn rubbish_comes_behind_what_was_written_even_if_that_was_lost() {
+        for lost in [2, 5] {
+            let mut disk = Disk::default();
+            let mut rng = Rng::new(lost, "disk");
+            disk.reserve("a", 20 * SECTOR as u64);
+            disk.write("a", 0, &[1; SECTOR]);
+            disk.sync("a");
+            disk.sync_names();
+            disk.write("a", 0, &vec![2; lost as usize * SECTOR]);
+            disk.lose_power(Keep::Nothing, &mut rng);
+            disk.lose_power(Keep::Garbage, &mut rng);
+            let sector = |disk: &Disk, n: u64| disk.read("a", n * SECTOR as u64, SECTOR).unwrap();
+            let used: Vec<u64> = (0..20).filter(|n| sector(&disk, *n) != [0; SECTOR]).collect();
+            assert_eq!(used, [0, lost], "sectors");
+            disk.truncate("a", SECTOR as u64);
+            disk.reserve("a", 20 * SECTOR as u64);
+            disk.sync("a");
+            disk.lose_power(Keep::Garbage, &mut rng);
+            assert_ne!(sector(&disk, 1), [0; SECTOR], "nothing is there any more");
+        }
     }
 
     #[test]
