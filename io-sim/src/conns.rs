@@ -29,11 +29,10 @@ const CALM_AFTER_US: u64 = 10_000_000;
 impl<J: Judge> World<J> {
     /// Everything the server sent in this turn; an empty reply ends its connection.
     pub(crate) fn send(&mut self, host: usize, replies: Vec<(ConnId, Vec<u8>)>) -> Verdict {
-        let told: Vec<(ConnId, Vec<u8>)> = replies
-            .iter()
-            .filter(|(_, bytes)| !bytes.is_empty())
-            .map(|(conn, bytes)| (*conn, self.make_mistake(host, bytes)))
-            .collect();
+        let (told, closed): (Vec<_>, Vec<_>) =
+            replies.into_iter().partition(|(_, bytes)| !bytes.is_empty());
+        let told: Vec<(ConnId, Vec<u8>)> =
+            told.into_iter().map(|(conn, bytes)| (conn, self.make_mistake(host, bytes))).collect();
         for (conn, bytes) in &told {
             self.note(&conn.0.to_be_bytes());
             self.note(bytes);
@@ -42,7 +41,7 @@ impl<J: Judge> World<J> {
         for (conn, bytes) in told {
             self.send_one(host, conn, bytes);
         }
-        for (conn, _) in replies.into_iter().filter(|(_, bytes)| bytes.is_empty()) {
+        for (conn, _) in closed {
             self.judge.closed(self.at(host), conn, true)?;
             if let Some(link) = self.conns.get(&conn) {
                 let at = link.client_has_until.max(self.now) + 50;

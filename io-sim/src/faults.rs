@@ -11,7 +11,7 @@ use crate::world::{Event, HostEvent, Mend, World};
 
 impl<J: Judge> World<J> {
     fn role(host: &Host) -> Role {
-        host.server.as_ref().map_or(Role::Looking, role::role_of)
+        host.server.as_deref().map_or(Role::Looking, role::role_of)
     }
 
     /// Which server is meant, now. Where nobody has the role, chance says.
@@ -42,7 +42,7 @@ impl<J: Judge> World<J> {
 
     /// Counts what the server does as this happens to it.
     pub(crate) fn cover(&mut self, fault: &'static str, host: usize) {
-        self.figures.coverage.note(fault, self.hosts[host].server.as_ref());
+        self.figures.coverage.note(fault, self.hosts[host].server.as_deref());
     }
 
     /// The same for a fault that is named.
@@ -155,7 +155,7 @@ impl<J: Judge> World<J> {
     pub(crate) fn fault_when(&mut self, moment: Moment, fault: &Fault, ms: u64) -> Verdict {
         let deadline = self.now + ms * 1000;
         loop {
-            let is_there = |host: &usize| moment.is_of(self.hosts[*host].server.as_ref());
+            let is_there = |host: &usize| moment.is_of(self.hosts[*host].server.as_deref());
             let there: Vec<usize> = (0..self.hosts.len()).filter(is_there).collect();
             if !there.is_empty() {
                 let host = *self.streams.peers.pick(&there);

@@ -27,7 +27,8 @@ pub(crate) struct EpochFiles {
 #[derive(Clone)]
 pub(crate) struct Host {
     pub(crate) sid: Sid,
-    pub(crate) server: Option<Server>,
+    /// In a box, because every turn takes it out and puts it back.
+    pub(crate) server: Option<Box<Server>>,
     pub(crate) incarnation: u32,
     pub(crate) booted_at: u64,
     pub(crate) serving: bool,
@@ -233,24 +234,24 @@ impl Host {
     }
 
     /// Carries an operation out. `None`: nobody waits for it. Also answers whether it was really done.
-    pub(crate) fn carry_out(&mut self, op: Op) -> (Option<Done>, bool) {
+    pub(crate) fn carry_out(&mut self, op: &Op) -> (Option<Done>, bool) {
         let wait = self.mistake != Mistake::NoFsyncWait;
         let names = self.mistake != Mistake::NoDirectoryFsync;
-        match op {
-            Op::Reserve { file, name, upto } => {
-                let more = upto.saturating_sub(self.disk.len(&name));
+        match *op {
+            Op::Reserve { file, ref name, upto } => {
+                let more = upto.saturating_sub(self.disk.len(name));
                 if self.full == Some(Files::Logs) && more > 0 || !self.take_room(more) {
                     return (Some(Done::NoRoom { file }), false);
                 }
-                self.disk.reserve(&name, upto);
+                self.disk.reserve(name, upto);
                 return (Some(Done::Reserved { file, upto }), true);
             }
-            Op::Append { name, at, bytes } if self.mistake == Mistake::ShortWrite => {
+            Op::Append { ref name, at, ref bytes } if self.mistake == Mistake::ShortWrite => {
                 let len = bytes.len().min(LONG_WRITE);
-                self.disk.write(&name, at, &bytes[..len]);
+                self.disk.write(name, at, &bytes[..len]);
                 return (None, len == bytes.len());
             }
-            Op::Append { name, at, bytes } => self.disk.write(&name, at, &bytes),
+            Op::Append { ref name, at, ref bytes } => self.disk.write(name, at, bytes),
             Op::Fsync { branch, upto, .. }
                 if self.fail_fsync && self.mistake == Mistake::FsyncErrorIgnored =>
             {
@@ -263,29 +264,29 @@ impl Host {
                 self.queues.remove(&Queue::Log);
                 return (Some(Done::Failed { error: "injected: fsync failed" }), false);
             }
-            Op::Fsync { name, branch, upto } => {
+            Op::Fsync { ref name, branch, upto } => {
                 if wait && !self.lies {
-                    self.disk.sync(&name);
+                    self.disk.sync(name);
                 }
                 return (Some(Done::Durable { branch, upto }), wait);
             }
-            Op::Rename { from, to } => self.disk.rename(&from, &to),
+            Op::Rename { ref from, ref to } => self.disk.rename(from, to),
             Op::FsyncDir => {
                 if names && !self.lies {
                     self.disk.sync_names();
                 }
                 return (None, names);
             }
-            Op::Discard { name } => {
-                self.remove(&name);
+            Op::Discard { ref name } => {
+                self.remove(name);
                 self.disk.sync_names();
             }
             Op::Truncate { .. } if self.mistake == Mistake::TruncateIgnored => {
                 return (None, false);
             }
-            Op::Truncate { name, at } => {
-                self.give_room(self.disk.len(&name).saturating_sub(at));
-                self.disk.truncate(&name, at);
+            Op::Truncate { ref name, at } => {
+                self.give_room(self.disk.len(name).saturating_sub(at));
+                self.disk.truncate(name, at);
             }
             Op::Epochs { generation, accepted, current } => {
                 let wait = self.mistake != Mistake::NoEpochWait;
@@ -294,18 +295,18 @@ impl Host {
                 }
                 return (Some(Done::Epochs { generation }), wait);
             }
-            Op::Slice { at, bytes } => return (Some(self.slice(at, &bytes)), true),
-            Op::Finish { name, zxid } => {
+            Op::Slice { at, ref bytes } => return (Some(self.slice(at, bytes)), true),
+            Op::Finish { ref name, zxid } => {
                 if !self.lies && self.mistake != Mistake::SnapshotNotSynced {
                     self.disk.sync(MAKING);
                 }
-                self.disk.rename(MAKING, &name);
+                self.disk.rename(MAKING, name);
                 if names && !self.lies {
                     self.disk.sync_names();
                 }
                 return (Some(Done::SnapDurable { zxid }), names);
             }
-            Op::Remove { name } => self.remove(&name),
+            Op::Remove { ref name } => self.remove(name),
         }
         (None, true)
     }

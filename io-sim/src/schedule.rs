@@ -14,59 +14,51 @@ pub(crate) enum Class {
     Turn,
 }
 
-#[derive(Clone, Debug)]
-struct Planned<E> {
-    key: (u64, Class, u64),
-    event: E,
-}
+/// When an event is due: its moment, its class, its turn among those, and where it is kept. No two are equal.
+type Key = (u64, Class, u64, u32);
 
-impl<E> PartialEq for Planned<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl<E> Eq for Planned<E> {}
-
-impl<E> PartialOrd for Planned<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Planned<E> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key)
-    }
-}
-
-/// The queue of what is to come.
+/// The queue of what is to come. Events stay where they are while their keys move about.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule<E> {
-    heap: BinaryHeap<Reverse<Planned<E>>>,
+    heap: BinaryHeap<Reverse<Key>>,
+    events: Vec<Option<E>>,
+    /// Places in `events` that are empty.
+    free: Vec<u32>,
     planned: u64,
 }
 
 impl<E> Schedule<E> {
     pub(crate) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), planned: 0 }
+        Self { heap: BinaryHeap::new(), events: Vec::new(), free: Vec::new(), planned: 0 }
     }
 
     /// Plans an event for `at`, in microseconds.
     pub(crate) fn plan(&mut self, at: u64, class: Class, event: E) {
         self.planned += 1;
-        self.heap.push(Reverse(Planned { key: (at, class, self.planned), event }));
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.events[place as usize] = Some(event);
+                place
+            }
+            None => {
+                self.events.push(Some(event));
+                (self.events.len() - 1) as u32
+            }
+        };
+        self.heap.push(Reverse((at, class, self.planned, place)));
     }
 
     /// The next event.
     pub(crate) fn peek(&self) -> Option<&E> {
-        self.heap.peek().map(|Reverse(planned)| &planned.event)
+        let Reverse((.., place)) = self.heap.peek()?;
+        self.events[*place as usize].as_ref()
     }
 
     /// The next event and its moment.
     pub(crate) fn next(&mut self) -> Option<(u64, Class, E)> {
-        let Reverse(planned) = self.heap.pop()?;
-        Some((planned.key.0, planned.key.1, planned.event))
+        let Reverse((at, class, _, place)) = self.heap.pop()?;
+        self.free.push(place);
+        Some((at, class, self.events[place as usize].take()?))
     }
 }
 

@@ -64,7 +64,7 @@ impl<J: Judge> World<J> {
         if let Some(flight) = &mut self.hosts[host].flight {
             flight.born(&config, seed, now, &listing);
         }
-        self.hosts[host].server = Some(Server::new(config, seed, now, listing));
+        self.hosts[host].server = Some(Box::new(Server::new(config, seed, now, listing)));
         self.net.host_up(host);
         self.plan_own(0, Class::Turn, host, OwnEvent::Turn);
         self.judge.booted(self.at(host))
@@ -331,9 +331,8 @@ impl<J: Judge> World<J> {
         let front = self.hosts[host].queues.get_mut(&queue).and_then(VecDeque::pop_front);
         let Some(op) = front else { return Ok(()) };
         let label = op.label();
-        let told = (self.together() || self.judge.watches_everything()).then(|| op.clone());
-        let (done, really) = self.hosts[host].carry_out(op);
-        if let (Some(op), true) = (told, really) {
+        let (done, really) = self.hosts[host].carry_out(&op);
+        if really && (self.together() || self.judge.watches_everything()) {
             self.judge.performed(self.at(host), &op)?;
         }
         if self.had_effects(1) {
@@ -355,14 +354,14 @@ impl<J: Judge> World<J> {
         Ok(())
     }
 
-    pub(crate) fn make_mistake(&mut self, host: usize, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn make_mistake(&mut self, host: usize, bytes: Vec<u8>) -> Vec<u8> {
         let reorder =
             matches!(self.mistake, Mistake::ReplyBeforeEvent | Mistake::RepliesOutOfOrder);
         if !reorder || !self.hosts[host].serving {
-            return bytes.to_vec();
+            return bytes;
         }
         let mut frames: Vec<&[u8]> = Vec::new();
-        let mut rest = bytes;
+        let mut rest = &bytes[..];
         while let Some(prefix) = rest.first_chunk::<4>() {
             let end = (4 + u32::from_be_bytes(*prefix) as usize).min(rest.len());
             frames.push(&rest[..end]);

@@ -261,7 +261,7 @@ impl<J: Judge> World<J> {
 
     /// Every server: its id, and its process if one runs.
     pub fn servers(&self) -> impl Iterator<Item = (Sid, Option<&Server>)> {
-        self.hosts.iter().map(|host| (host.sid, host.server.as_ref()))
+        self.hosts.iter().map(|host| (host.sid, host.server.as_deref()))
     }
 
     fn step(&mut self, step: &Step) -> Verdict {

@@ -104,7 +104,7 @@ fn epoch_files_survive_when_they_are_durable_and_perhaps_when_they_are_under_way
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..50 {
         let mut host = Host::new(Sid(1), Mistake::None);
-        host.carry_out(put(1, 1));
+        host.carry_out(&put(1, 1));
         host.queues.entry(Queue::Epochs).or_default().extend([put(2, 2), put(9, 9)]);
         host.lose_power(crate::Keep::Some, &mut rng);
         seen.insert(host.epochs.durable);
