@@ -55,6 +55,9 @@ pub(crate) struct Protocol {
     digests: BTreeMap<i64, (u64, Sid)>,
     /// What each server has shown to have applied.
     shown: BTreeMap<Sid, i64>,
+    /// What serving servers showed last, zxid and digest, and was judged. As long as nothing goes from their disks, the
+    /// same again is right again.
+    judged: BTreeMap<Sid, (i64, u64)>,
     /// Learners that may be brought level at a time by the tree, and by txns, before observers are turned away.
     pub(crate) syncs_max: (usize, usize),
     /// Sessions that leaders have heard of by pings, and were not taken yet.
@@ -98,6 +101,7 @@ impl Protocol {
             news: Vec::new(),
             digests: BTreeMap::new(),
             shown: BTreeMap::new(),
+            judged: BTreeMap::new(),
             syncs_max: (10, 100),
             touched: Vec::new(),
         }
@@ -152,6 +156,8 @@ impl Protocol {
             view.apply(op);
             return Ok(());
         }
+        self.judged.remove(&at.sid);
+        let view = &mut self.known(at.sid).performed;
         // A copy of a committed txn must not go, be it one of many: the others may be lost as well.
         let (mut held, end) = (view.tail(), view.end());
         view.apply(op);
@@ -170,6 +176,7 @@ impl Protocol {
     pub(crate) fn crashed(&mut self, at: At) {
         let known = self.known(at.sid);
         known.submitted = known.performed.clone();
+        self.judged.remove(&at.sid);
         self.chans.retain(|(sid, _), _| *sid != at.sid);
     }
 
@@ -182,6 +189,7 @@ impl Protocol {
             known.acked_epochs.clear();
             self.shown.remove(&at.sid);
         }
+        self.judged.remove(&at.sid);
     }
 
     pub(crate) fn booted(&mut self, at: At) -> Verdict {
@@ -518,6 +526,9 @@ impl Protocol {
 
     /// A serving server has applied everything up to here, and its tree has this digest.
     pub(crate) fn shows(&mut self, sid: Sid, zxid: i64, digest: u64) -> Verdict {
+        if self.judged.get(&sid) == Some(&(zxid, digest)) {
+            return Ok(());
+        }
         // Nobody else may have told where the history of a leader without followers begins.
         if names_no_txn(zxid) && self.history.base(epoch(zxid)).is_none() {
             let end = self.known(sid).submitted.end();
@@ -539,7 +550,9 @@ impl Protocol {
         let durable = txn == 0 || self.known(sid).performed.holds(txn);
         named("E9", durable, || {
             format!("{sid} has applied {zxid:#x}, which is {txn:#x} and not on its disk")
-        })
+        })?;
+        self.judged.insert(sid, (zxid, digest));
+        Ok(())
     }
 
     /// A server without a quorum shows only what others have shown to be committed.

@@ -17,22 +17,33 @@ pub(crate) fn names_no_txn(zxid: i64) -> bool {
 #[derive(Clone, Debug)]
 struct Proposed {
     bytes: Vec<u8>,
-    before: i64,
+    committed: bool,
 }
 
 /// Everything that was proposed, and the one order of what is committed.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct History {
-    proposed: BTreeMap<i64, Proposed>,
+    /// By their epochs, from the first on.
+    proposed: BTreeMap<u32, Vec<Proposed>>,
     /// Who leads an epoch.
     leaders: BTreeMap<u32, Sid>,
     /// Where the initial history of an epoch's leader ends.
     bases: BTreeMap<u32, i64>,
-    /// Ascending; each is what `before` of the next one says.
-    order: Vec<i64>,
+    /// The last txn that is known to be committed.
+    head: i64,
 }
 
 impl History {
+    fn get(&self, zxid: i64) -> Option<&Proposed> {
+        let place = (zxid as u32).checked_sub(1)?;
+        self.proposed.get(&epoch(zxid))?.get(place as usize)
+    }
+
+    fn get_mut(&mut self, zxid: i64) -> Option<&mut Proposed> {
+        let place = (zxid as u32).checked_sub(1)?;
+        self.proposed.get_mut(&epoch(zxid))?.get_mut(place as usize)
+    }
+
     /// `sid` acts as the leader of that epoch.
     pub(crate) fn leads(&mut self, sid: Sid, epoch: u32) -> Result<(), String> {
         let leader = *self.leaders.entry(epoch).or_insert(sid);
@@ -74,7 +85,7 @@ impl History {
         sid: Sid,
         end: impl FnOnce() -> i64,
     ) -> Result<bool, String> {
-        if let Some(known) = self.proposed.get(&zxid) {
+        if let Some(known) = self.get(zxid) {
             return match known.bytes == bytes {
                 true => Ok(false),
                 false => Err(format!("P7: {zxid:#x} is two different txns; {sid} has the other")),
@@ -82,16 +93,15 @@ impl History {
         }
         let of = epoch(zxid);
         self.leads(sid, of).map_err(|e| format!("P1: {sid} has {zxid:#x}, but {e}"))?;
-        let before = if zxid as u32 == 1 {
+        if zxid as u32 == 1 {
             self.begins(of, end());
-            self.bases[&of]
-        } else {
-            zxid - 1
-        };
-        if before != 0 && !self.proposed.contains_key(&before) {
+        }
+        let before = self.right_before(zxid);
+        if before != 0 && self.get(before).is_none() {
             return Err(format!("P4: {sid} proposes {zxid:#x}, but nobody has {before:#x}"));
         }
-        self.proposed.insert(zxid, Proposed { bytes: bytes.to_vec(), before });
+        let proposed = Proposed { bytes: bytes.to_vec(), committed: false };
+        self.proposed.entry(of).or_default().push(proposed);
         Ok(true)
     }
 
@@ -101,26 +111,35 @@ impl History {
         if epoch(head) == 0 && end < head {
             return Err(format!("P8: {head:#x} is committed, and the disk ends at {end:#x}"));
         }
-        self.proposed.retain(|zxid, _| *zxid <= end || epoch(*zxid) > 0);
+        if let Some(all) = self.proposed.get_mut(&0) {
+            all.truncate(end.max(0) as usize);
+        }
         Ok(())
     }
 
     pub(crate) fn bytes(&self, zxid: i64) -> Option<&[u8]> {
-        self.proposed.get(&zxid).map(|proposed| proposed.bytes.as_slice())
+        self.get(zxid).map(|proposed| proposed.bytes.as_slice())
     }
 
     /// What comes right before a txn.
     pub(crate) fn before(&self, zxid: i64) -> Option<i64> {
-        self.proposed.get(&zxid).map(|proposed| proposed.before)
+        self.get(zxid).map(|_| self.right_before(zxid))
+    }
+
+    fn right_before(&self, zxid: i64) -> i64 {
+        match zxid as u32 {
+            1 => self.bases.get(&epoch(zxid)).copied().unwrap_or(0),
+            _ => zxid - 1,
+        }
     }
 
     /// The last txn that is known to be committed.
     pub(crate) fn head(&self) -> i64 {
-        self.order.last().copied().unwrap_or(0)
+        self.head
     }
 
     pub(crate) fn is_committed(&self, zxid: i64) -> bool {
-        self.order.binary_search(&zxid).is_ok()
+        self.get(zxid).is_some_and(|proposed| proposed.committed)
     }
 
     /// Txns from behind `floor` up to `zxid`, and whether `floor` is among its ancestors.
@@ -142,7 +161,7 @@ impl History {
         if txn == 0 || self.is_committed(txn) {
             return Ok(Vec::new());
         }
-        if !self.proposed.contains_key(&txn) {
+        if self.get(txn).is_none() {
             return Err(format!("P1: {why} shows {zxid:#x}, which nobody proposed"));
         }
         if txn < head {
@@ -154,7 +173,12 @@ impl History {
         if !joins {
             return Err(format!("P2: {why} shows {zxid:#x}, whose history lacks {head:#x}"));
         }
-        self.order.extend(&path);
+        for zxid in &path {
+            if let Some(proposed) = self.get_mut(*zxid) {
+                proposed.committed = true;
+            }
+        }
+        self.head = txn;
         Ok(path)
     }
 
