@@ -17,6 +17,10 @@ mod together;
 mod view;
 mod violation;
 
+/// Bytes and nodes come and go with every event of a run.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub use campaign::{Campaign, Failure, Kin, News, Part, Shard, Tally};
 pub use coverage::Met;
 pub use guard::{Crash, guarded, guarded_and_timed};

@@ -2,6 +2,8 @@
 
 use crate::{Ended, Exit};
 use sim_tests::{Kin, Visit, guarded, judge_scenario, thread_cpu_ns, world};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use zoetrope_io_sim::{Figures, Judge, Mistake, Scenario, Step, World};
 
 #[derive(clap::Args, Debug)]
@@ -69,21 +71,23 @@ fn memory(name: &str) -> f64 {
 fn swarm(seeds: u64) -> Result<(), String> {
     // From here on the peak is counted anew.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
-    let (mut cpu, mut requests) = (0, Vec::new());
-    for seed in 0..seeds {
-        let scenario = Kin::Ensemble.scenario(seed);
-        let run = guarded(move || {
-            let before = thread_cpu_ns();
-            let report = judge_scenario(&scenario, Mistake::None);
-            (report, thread_cpu_ns() - before)
-        });
-        let (report, ns) = run.map_err(|crash| format!("seed {seed}: {crash}"))?;
-        if let Some(violation) = report.violation {
-            return Err(format!("seed {seed}: {violation}"));
+    let at = Arc::new(AtomicU64::new(0));
+    let now = at.clone();
+    // All on one thread, so that the memory of one is there for the next.
+    let runs = guarded(move || {
+        let (before, mut requests) = (thread_cpu_ns(), Vec::new());
+        for seed in 0..seeds {
+            now.store(seed, Ordering::Relaxed);
+            let report = judge_scenario(&Kin::Ensemble.scenario(seed), Mistake::None);
+            if let Some(violation) = report.violation {
+                return Err(format!("seed {seed}: {violation}"));
+            }
+            requests.push(report.figures.requests);
         }
-        cpu += ns;
-        requests.push(report.figures.requests);
-    }
+        Ok((thread_cpu_ns() - before, requests))
+    });
+    let crashed = |crash| format!("seed {}: {crash}", at.load(Ordering::Relaxed));
+    let (cpu, mut requests) = runs.map_err(crashed)??;
     requests.sort_unstable();
     println!(
         "seeds: {:.0} per CPU-minute, the median of {seeds} has {} requests (target 300); at most {:.0} MiB for the \
