@@ -5,9 +5,13 @@ use crate::campaign::Kin;
 use crate::guard::guarded_and_timed;
 use crate::run::judge_scenario;
 use crate::violation::{Kind, Violation};
+use serde::{Deserialize, Serialize};
 use sha1::Digest as _;
-use std::time::Instant;
 use zoetrope_io_sim::Mistake;
+
+mod ledger;
+
+pub use ledger::Ledger;
 
 /// How long a mistake is hunted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,7 +39,7 @@ impl Default for Plan {
 const APART: u64 = 1_000_000;
 
 /// A mistake was found.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Find {
     /// Seeds it took, the last one included. Each is run alone and as an ensemble.
     pub seeds: u64,
@@ -54,14 +58,15 @@ pub struct Find {
 pub struct Hunted {
     /// What was hunted.
     pub mistake: Mistake,
-    /// What each campaign found, or the CPU time it spent in vain, s.
-    pub campaigns: Vec<Result<Find, f64>>,
-    /// Time all of it took, s.
-    pub wall_s: f64,
+    /// What came of each campaign.
+    pub campaigns: Vec<Outcome>,
 }
 
-/// One campaign.
-fn campaign(mistake: Mistake, number: u64, seeds: u64) -> Result<Find, f64> {
+/// What a campaign found, or the CPU time it spent in vain, s.
+pub type Outcome = Result<Find, f64>;
+
+/// One campaign: the `number`-th, with so many seeds at most.
+pub fn campaign(mistake: Mistake, number: u64, seeds: u64) -> Outcome {
     let first = (number + 1) * APART;
     let mut cpu_s = 0.0;
     for seed in first..first + seeds {
@@ -83,9 +88,8 @@ fn campaign(mistake: Mistake, number: u64, seeds: u64) -> Result<Find, f64> {
 
 /// Hunts one mistake.
 pub fn hunt(mistake: Mistake, plan: Plan) -> Hunted {
-    let begin = Instant::now();
     let campaigns = (0..plan.campaigns).map(|n| campaign(mistake, n, plan.seeds)).collect();
-    Hunted { mistake, campaigns, wall_s: begin.elapsed().as_secs_f64() }
+    Hunted { mistake, campaigns }
 }
 
 /// The middle one; of an even number the lower of both.
@@ -97,7 +101,7 @@ fn median<T: Copy + PartialOrd>(mut of: Vec<T>) -> Option<T> {
 impl Hunted {
     /// Seeds and CPU seconds of each campaign. One that found nothing took longer than any other.
     fn costs(&self) -> Vec<(u64, f64)> {
-        let cost = |campaign: &Result<Find, f64>| match campaign {
+        let cost = |campaign: &Outcome| match campaign {
             Ok(find) => (find.seeds, find.cpu_s),
             Err(cpu_s) => (u64::MAX, *cpu_s),
         };
@@ -250,7 +254,7 @@ mod tests {
             Ok(Find { seeds, cpu_s: 1.0, seed, kin, violation })
         };
         let campaigns = vec![find(3), Err(9.0), find(1)];
-        let hunted = Hunted { mistake: Mistake::None, campaigns, wall_s: 1.0 };
+        let hunted = Hunted { mistake: Mistake::None, campaigns };
         assert_eq!((hunted.is_found(), hunted.seeds()), (false, (3, u64::MAX)));
         assert_eq!(hunted.cpu_s(), (1.0, 9.0));
         assert_eq!(hunted.caught_by(), (vec!["P8".to_owned()], vec![Kin::Alone]));

@@ -1,10 +1,12 @@
 //! What a failed run says: which kind of promise was broken, and which judge says so.
 
 use crate::guard::Crash;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What kind of promise a run has broken.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Something good did not happen in time.
     Liveness,
@@ -28,7 +30,7 @@ impl fmt::Display for Kind {
 }
 
 /// A broken promise.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Violation {
     /// What kind of promise it was.
     pub kind: Kind,

@@ -3,11 +3,12 @@
 use crate::{Ended, Exit};
 use sim_tests::Kin;
 use sim_tests::hunt::{
-    FOUND_PER_CENT, Find, Hunted, MEDIAN_CPU_S, MEDIAN_SEEDS, Plan, group_of, hunt,
+    FOUND_PER_CENT, Find, Hunted, Ledger, MEDIAN_CPU_S, MEDIAN_SEEDS, Outcome, Plan, campaign,
+    group_of,
 };
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use zoetrope_io_sim::Mistake;
 
 #[derive(clap::Args, Debug)]
@@ -34,6 +35,10 @@ pub(crate) struct Args {
     /// How many are hunted at a time; without it: one per core
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Keep here what each campaign came to, and do not repeat what stands there: a long hunt can be ended at any moment, and
+    /// goes on another day
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
     /// Write the table into this file, between the lines that say where
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -57,7 +62,10 @@ pub(crate) fn run(args: &Args) -> Ended {
         return Err("which mistakes? PLANT..., --all or --list".into());
     }
     let plan = Plan { campaigns: args.campaigns.max(1), seeds: args.seeds };
-    let hunted = hunt_all(&wanted, plan, args.jobs);
+    let open =
+        |file: &PathBuf| Ledger::open(file).map_err(|error| format!("{}: {error}", file.display()));
+    let ledger = args.keep.as_ref().map(open).transpose()?;
+    let hunted = hunt_all(&wanted, plan, args.jobs, ledger)?;
     let score = score(&hunted, plan);
     print!("{score}");
     if let Some(file) = &args.write {
@@ -66,24 +74,60 @@ pub(crate) fn run(args: &Args) -> Ended {
     Ok(if hunted.iter().all(Hunted::is_found) { Exit::Kept } else { Exit::Safety })
 }
 
-fn hunt_all(wanted: &[Mistake], plan: Plan, jobs: Option<usize>) -> Vec<Hunted> {
+/// The first campaign of each mistake comes before the second of any.
+fn hunt_all(
+    wanted: &[Mistake],
+    plan: Plan,
+    jobs: Option<usize>,
+    ledger: Option<Ledger>,
+) -> Result<Vec<Hunted>, String> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let all: Vec<(u64, usize)> =
+        (0..plan.campaigns).flat_map(|n| (0..wanted.len()).map(move |at| (n, at))).collect();
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); wanted.len()]));
+    let (ledger, failed) = (Mutex::new(ledger), Mutex::new(None));
+    let one = |n: u64, at: usize| -> std::io::Result<()> {
+        let mistake = wanted[at];
+        let known =
+            lock(&ledger).as_ref().and_then(|kept| kept.find(mistake, n, plan.seeds).cloned());
+        let outcome = known.clone().unwrap_or_else(|| campaign(mistake, n, plan.seeds));
+        if let (None, Some(ledger)) = (known, &mut *lock(&ledger)) {
+            ledger.keep(mistake, n, plan.seeds, outcome.clone())?;
+        }
+        let mut results = lock(&results);
+        let mine: &mut Vec<(u64, Outcome)> = &mut results[at];
+        mine.push((n, outcome));
+        if mine.len() as u64 == plan.campaigns {
+            println!("{}", line(&hunted(mistake, mine.clone())));
+        }
+        Ok(())
+    };
     std::thread::scope(|scope| {
         for _ in 0..jobs.unwrap_or_else(cores).max(1) {
             scope.spawn(|| {
-                while let Some(mistake) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let hunted = hunt(*mistake, plan);
-                    println!("{}", line(&hunted));
-                    results.lock().expect("no thread panics with it").push(hunted);
+                while let Some((n, at)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = one(*n, *at) {
+                        *lock(&failed) = Some(format!("what was found cannot be kept: {error}"));
+                        return;
+                    }
                 }
             });
         }
     });
-    let mut hunted = results.into_inner().expect("no thread panics with it");
-    let place = |mistake: Mistake| wanted.iter().position(|one| *one == mistake);
-    hunted.sort_by_key(|one| place(one.mistake));
-    hunted
+    if let Some(error) = lock(&failed).take() {
+        return Err(error);
+    }
+    let results = std::mem::take(&mut *lock(&results)).into_iter();
+    Ok(wanted.iter().zip(results).map(|(mistake, mine)| hunted(*mistake, mine)).collect())
+}
+
+fn hunted(mistake: Mistake, mut campaigns: Vec<(u64, Outcome)>) -> Hunted {
+    campaigns.sort_by_key(|(n, _)| *n);
+    Hunted { mistake, campaigns: campaigns.into_iter().map(|(_, outcome)| outcome).collect() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no thread panics with it")
 }
 
 fn seeds(n: u64) -> String {
