@@ -55,7 +55,7 @@ pub(crate) struct Protocol {
     digests: BTreeMap<i64, (u64, Sid)>,
     /// What each server has shown to have applied.
     shown: BTreeMap<Sid, i64>,
-    /// What serving servers showed last, zxid and digest, and was judged. As long as nothing goes from their disks, the
+    /// What serving servers showed last, zxid and digest, and was judged. As long as nothing is done to their disks, the
     /// same again is right again.
     judged: BTreeMap<Sid, (i64, u64)>,
     /// Learners that may be brought level at a time by the tree, and by txns, before observers are turned away.
@@ -151,13 +151,12 @@ impl Protocol {
     }
 
     pub(crate) fn performed(&mut self, at: At, op: &Op) -> Verdict {
+        self.judged.remove(&at.sid);
         let view = &mut self.known(at.sid).performed;
         if !matches!(op, Op::Truncate { .. } | Op::Discard { .. } | Op::Remove { .. }) {
             view.apply(op);
             return Ok(());
         }
-        self.judged.remove(&at.sid);
-        let view = &mut self.known(at.sid).performed;
         // A copy of a committed txn must not go, be it one of many: the others may be lost as well.
         let (mut held, end) = (view.tail(), view.end());
         view.apply(op);
