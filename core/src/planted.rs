@@ -137,6 +137,8 @@ plants! {
     CommitsUntold = "S28",
     /// A learner that writes a large tree is given up as if it were silent.
     LargeTreeGivenUp = "S30, ZOOKEEPER-1465, ZOOKEEPER-1697",
+    /// A learner that has more than the tree waits for a younger tree, also where that takes the learner itself.
+    ForcedTreeWaits = "classic: back-pressure stall, deadlock",
     /// A follower waits only syncLimit for a leader to be established.
     ImpatientFollower = "S31",
     /// A leader's tree counts before it is durable.

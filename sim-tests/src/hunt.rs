@@ -7,6 +7,7 @@ use crate::run::judge_scenario;
 use crate::violation::{Kind, Violation};
 use serde::{Deserialize, Serialize};
 use sha1::Digest as _;
+use std::fmt;
 use zoetrope_io_sim::Mistake;
 
 mod ledger;
@@ -65,31 +66,76 @@ pub struct Hunted {
 /// What a campaign found, or the CPU time it spent in vain, s.
 pub type Outcome = Result<Find, f64>;
 
+/// A seed fails without any mistake: whatever it seems to find, it has not found.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FalseAlarm {
+    /// The seed.
+    pub seed: u64,
+    /// As which of both.
+    pub kin: Kin,
+    /// What was said.
+    pub violation: Violation,
+}
+
+impl fmt::Display for FalseAlarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, kin, violation } = self;
+        let kin = match kin {
+            Kin::Alone => " --alone",
+            _ => "",
+        };
+        write!(
+            f,
+            "seed {seed} fails without any mistake, so that no hunt can be trusted before that is mended (replay --seed \
+             {seed}{kin}): {}",
+            violation.text
+        )
+    }
+}
+
+impl std::error::Error for FalseAlarm {}
+
 /// One campaign: the `number`-th, with so many seeds at most.
-pub fn campaign(mistake: Mistake, number: u64, seeds: u64) -> Outcome {
+pub fn campaign(mistake: Mistake, number: u64, seeds: u64) -> Result<Outcome, FalseAlarm> {
+    campaign_with(judge_seed, mistake, number, seeds)
+}
+
+fn judge_seed(kin: Kin, seed: u64, mistake: Mistake) -> (Option<Violation>, f64) {
+    let scenario = kin.scenario(seed);
+    let (run, cpu_ns) = guarded_and_timed(move || judge_scenario(&scenario, mistake));
+    let violation = match run {
+        Err(crash) => Some(Violation::of_crash(&crash)),
+        Ok(report) => report.violation.map(Violation::of_judge),
+    };
+    (violation, cpu_ns as f64 / 1e9)
+}
+
+fn campaign_with(
+    judge: impl Fn(Kin, u64, Mistake) -> (Option<Violation>, f64),
+    mistake: Mistake,
+    number: u64,
+    seeds: u64,
+) -> Result<Outcome, FalseAlarm> {
     let first = (number + 1) * APART;
     let mut cpu_s = 0.0;
     for seed in first..first + seeds {
         for kin in [Kin::Alone, Kin::Ensemble] {
-            let scenario = kin.scenario(seed);
-            let (run, cpu_ns) = guarded_and_timed(move || judge_scenario(&scenario, mistake));
-            cpu_s += cpu_ns as f64 / 1e9;
-            let violation = match run {
-                Err(crash) => Some(Violation::of_crash(&crash)),
-                Ok(report) => report.violation.map(Violation::of_judge),
-            };
-            if let Some(violation) = violation {
-                return Ok(Find { seeds: seed - first + 1, cpu_s, seed, kin, violation });
+            let (violation, took_s) = judge(kin, seed, mistake);
+            cpu_s += took_s;
+            let Some(violation) = violation else { continue };
+            if let (Some(violation), _) = judge(kin, seed, Mistake::None) {
+                return Err(FalseAlarm { seed, kin, violation });
             }
+            return Ok(Ok(Find { seeds: seed - first + 1, cpu_s, seed, kin, violation }));
         }
     }
-    Err(cpu_s)
+    Ok(Err(cpu_s))
 }
 
 /// Hunts one mistake.
-pub fn hunt(mistake: Mistake, plan: Plan) -> Hunted {
-    let campaigns = (0..plan.campaigns).map(|n| campaign(mistake, n, plan.seeds)).collect();
-    Hunted { mistake, campaigns }
+pub fn hunt(mistake: Mistake, plan: Plan) -> Result<Hunted, FalseAlarm> {
+    let campaigns = (0..plan.campaigns).map(|n| campaign(mistake, n, plan.seeds));
+    Ok(Hunted { mistake, campaigns: campaigns.collect::<Result<_, _>>()? })
 }
 
 /// The middle one; of an even number the lower of both.
@@ -259,5 +305,22 @@ mod tests {
         assert_eq!(hunted.cpu_s(), (1.0, 9.0));
         assert_eq!(hunted.caught_by(), (vec!["P8".to_owned()], vec![Kin::Alone]));
         assert_eq!(group_of(&violation), "order of txns");
+    }
+
+    #[test]
+    fn a_seed_that_fails_without_the_mistake_finds_nothing() {
+        let said = || Some(Violation::of_judge("P8: lost".into()));
+        let mistake = Mistake::NoFsyncWait;
+        let seed_5 = |kin, seed, made: Mistake| {
+            let fails = seed == 2 * APART + 4 && kin == Kin::Ensemble && made != Mistake::None;
+            (said().filter(|_| fails), 1.0)
+        };
+        let find = campaign_with(seed_5, mistake, 1, 9).expect("it is clean").expect("it is found");
+        assert_eq!((find.seeds, find.cpu_s, find.seed), (5, 10.0, 2 * APART + 4));
+        assert_eq!(campaign_with(seed_5, mistake, 1, 4), Ok(Err(8.0)));
+        let always = |_, seed, _| (said().filter(|_| seed == APART + 1), 1.0);
+        let alarm = campaign_with(always, mistake, 0, 9).expect_err("it fails in any case");
+        assert_eq!((alarm.seed, alarm.kin), (APART + 1, Kin::Alone));
+        assert!(alarm.to_string().contains("replay --seed 1000001 --alone"), "{alarm}");
     }
 }

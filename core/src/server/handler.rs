@@ -260,12 +260,15 @@ impl Server {
         let Some(handler) = self.handler_mut(chan) else { return };
         let sid = handler.sid;
         let log_failed = self.learners().is_some_and(|learners| learners.tree_next.contains(&sid));
-        // A tree that is older than what the learner has would cost it what both have, see `plan_sync`.
-        let forced = self.config.force_snapshot_sync && (established || last <= self.zxid_applied);
-        let (plan, branch) = match (forced, log_failed) {
-            (true, _) => (SyncPlan::Snap, SyncBranch::Forced),
-            (false, true) => (SyncPlan::Snap, SyncBranch::LogUnusable),
-            (false, false) => plan_sync(&self.history, last, established),
+        // A tree that is older than what the learner has would cost it what both have, see `plan_sync`. Where a quorum
+        // follows, it may also be needed for what it has to be committed: it must not wait for a younger tree either.
+        let older = last > self.tree_label() && !(established && planted(Plant::ForcedTreeWaits));
+        let (plan, branch) = match plan_sync(&self.history, last, established) {
+            _ if self.config.force_snapshot_sync && !older => (SyncPlan::Snap, SyncBranch::Forced),
+            (SyncPlan::FromLog { .. }, _) if log_failed => {
+                (SyncPlan::Snap, SyncBranch::LogUnusable)
+            }
+            planned => planned,
         };
         if plan != SyncPlan::Snap && !self.may_sync(chan, Way::Txns) {
             return;
