@@ -389,7 +389,8 @@ impl Server {
     fn read_log_for(&mut self, chan: ChanId, from: Zxid, wanted: Option<Zxid>) {
         let files = logs_to_replay(&self.places(), from.next());
         let files: VecDeque<FileId> = files.into_iter().map(|(at, _)| FileId(at as u32)).collect();
-        if wanted.is_some() && files.len() > LOGS_MAX {
+        // A tree that is older than what it has is no better.
+        if wanted.is_some_and(|last| last <= self.tree_label()) && files.len() > LOGS_MAX {
             return self.send_tree_instead(chan, from);
         }
         let scanner = Box::new(Scanner::new(self.config.record_max(), Zxid::ZERO));

@@ -833,6 +833,9 @@ impl Server {
             _ => {}
         }
         self.work_off_held();
+        // A NEWLEADER that was held until the tree was durable may find nothing more to wait for.
+        let settles = |learner: &Learner| matches!(learner.stage, LearnerStage::SettlingHistory);
+        self.more_to_do |= self.journal.is_quiet() && self.learner().is_some_and(settles);
     }
 
     /// An ACK for every txn that has become durable.
