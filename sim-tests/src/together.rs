@@ -250,7 +250,14 @@ impl Judge for Together {
     }
 
     fn left(&mut self, at: At, left: Left<'_>) -> Verdict {
+        let forgot = left.forgot;
         self.protocol.left(at, left);
+        if forgot {
+            self.spread()?;
+            let Self { protocol, oracles, .. } = self;
+            let order = protocol.history.committed();
+            oracles.get_mut(&at.sid).map_or(Ok(()), |oracle| oracle.begins_anew(order))?;
+        }
         Ok(())
     }
 

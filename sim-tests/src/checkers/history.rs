@@ -121,6 +121,12 @@ impl History {
         self.get(zxid).map(|proposed| proposed.bytes.as_slice())
     }
 
+    /// Everything that is known to be committed, in its order.
+    pub(crate) fn committed(&self) -> impl Iterator<Item = &[u8]> {
+        let all = self.proposed.values().flatten().filter(|proposed| proposed.committed);
+        all.map(|proposed| proposed.bytes.as_slice())
+    }
+
     /// What comes right before a txn.
     pub(crate) fn before(&self, zxid: i64) -> Option<i64> {
         self.get(zxid).map(|_| self.right_before(zxid))

@@ -86,18 +86,21 @@ fn hunt_all(
         (0..plan.campaigns).flat_map(|n| (0..wanted.len()).map(move |at| (n, at))).collect();
     let (next, results) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); wanted.len()]));
     let (ledger, failed) = (Mutex::new(ledger), Mutex::new(None));
-    let one = |n: u64, at: usize| -> Result<(), String> {
+    let one = |n: u64, at: usize| -> std::io::Result<()> {
         let mistake = wanted[at];
         let known =
             lock(&ledger).as_ref().and_then(|kept| kept.find(mistake, n, plan.seeds).cloned());
         let is_new = known.is_none();
         let outcome = match known {
             Some(outcome) => outcome,
-            None => campaign(mistake, n, plan.seeds).map_err(|alarm| alarm.to_string())?,
+            // At once: what other campaigns come to may take an hour more, and is worth nothing.
+            None => campaign(mistake, n, plan.seeds).unwrap_or_else(|alarm| {
+                eprintln!("zoetrope-sim: {alarm}");
+                std::process::exit(Exit::Harness as i32)
+            }),
         };
         if let (true, Some(ledger)) = (is_new, &mut *lock(&ledger)) {
-            let kept = ledger.keep(mistake, n, plan.seeds, outcome.clone());
-            kept.map_err(|error| format!("what was found cannot be kept: {error}"))?;
+            ledger.keep(mistake, n, plan.seeds, outcome.clone())?;
         }
         let mut results = lock(&results);
         let mine: &mut Vec<(u64, Outcome)> = &mut results[at];
@@ -112,8 +115,8 @@ fn hunt_all(
             scope.spawn(|| {
                 while let Some((n, at)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(error) = one(*n, *at) {
-                        *lock(&failed) = Some(error);
-                        next.store(all.len(), Ordering::Relaxed);
+                        *lock(&failed) = Some(format!("what was found cannot be kept: {error}"));
+                        return;
                     }
                 }
             });
