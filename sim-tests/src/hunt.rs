@@ -93,8 +93,6 @@ impl fmt::Display for FalseAlarm {
     }
 }
 
-impl std::error::Error for FalseAlarm {}
-
 /// One campaign: the `number`-th, with so many seeds at most.
 pub fn campaign(mistake: Mistake, number: u64, seeds: u64) -> Result<Outcome, FalseAlarm> {
     campaign_with(judge_seed, mistake, number, seeds)

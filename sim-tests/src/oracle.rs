@@ -159,11 +159,11 @@ impl Oracle {
     /// Its server has nothing left of what it had, or less: what it shows next may be older than what it has shown.
     pub(crate) fn begins_anew<'a>(
         &mut self,
-        order: impl Iterator<Item = &'a [u8]>,
+        mut order: impl Iterator<Item = &'a [u8]>,
     ) -> Result<(), String> {
         self.model = Model::new();
         self.proposals.clear();
-        order.into_iter().try_for_each(|txn| self.committed(txn))
+        order.try_for_each(|txn| self.committed(txn))
     }
 
     /// That txn is committed, and what comes from now on may ask to be level with it.
