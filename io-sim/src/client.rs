@@ -266,7 +266,8 @@ impl Client {
         let watch = !self.lacks(Operation::Watches) && rng.one_in(4);
         let some = |rng: &mut Rng| Some(Cow::from(path(rng, 3)));
         let version = |rng: &mut Rng| if rng.one_in(4) { rng.below(3) as i32 } else { -1 };
-        match rng.below(100) {
+        let kinds = if self.lacks(Operation::Reads) { 52 } else { 100 };
+        match rng.below(kinds) {
             0..30 => Request::Create(self.create(data, rng)),
             30..42 => Request::SetData { path: some(rng), data, version: version(rng) },
             42..52 => Request::Delete { path: some(rng), version: version(rng) },

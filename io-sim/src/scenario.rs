@@ -102,6 +102,7 @@ pub enum Operation {
     Malformed,
     SessionChurn,
     Containers,
+    Reads,
 }
 
 /// One step. Times are milliseconds.

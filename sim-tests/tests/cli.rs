@@ -118,7 +118,9 @@ fn two_runs_are_compared_event_by_event() {
 fn what_the_simulator_does_per_second_is_measured() {
     let (said, code) = sim(&["bench", "--requests", "400", "--hours", "1", "--seeds", "1"]);
     assert_eq!(code, 0, "{said}");
-    for line in ["seeds: ", "busy, un-batched: ", "busy, 16 x 16: ", "idle: "] {
+    for line in
+        ["seeds: ", "busy, un-batched: ", "busy, 16 x 16: ", "busy, 16 x 16 writes: ", "idle: "]
+    {
         let line = said.lines().find_map(|l| l.strip_prefix(line)).expect("it is measured");
         let figure = line.split(' ').next().and_then(|number| number.parse::<f64>().ok());
         assert!(figure.is_some_and(|figure| figure > 0.0), "{said}");

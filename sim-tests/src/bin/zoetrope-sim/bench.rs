@@ -8,9 +8,9 @@ use zoetrope_io_sim::{Figures, Judge, Mistake, Scenario, Step, World};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-An ensemble of three, all judges on: with one request in flight per client, with 16 clients of 16 requests each, with
-clients that only keep their sessions alive; then seeds of the swarm of ensembles. An input is one fact that a server
-is told; what clients say to stay alive is no request. CPU time is that of the one thread that simulates.")]
+Seeds of the swarm of ensembles; then an ensemble of three with 16 clients: with one request in flight each, with 16, with 16
+writes (create, set, delete), and with clients that only keep their sessions alive. All judges are on. An input is one
+fact that a server is told; what clients say to stay alive is no request. CPU time is that of the one thread that simulates.")]
 pub(crate) struct Args {
     /// Requests in each of the busy runs
     #[arg(long, value_name = "N", default_value_t = 100_000)]
@@ -37,14 +37,14 @@ impl Visit for Measure {
     }
 }
 
-fn measure(what: &str, pipeline: u32, step: &[Step], target: &str) -> Result<(), String> {
-    let text = "story = 'bench'\nseed = 1\nclients = 16\npeers = 3\nsnap_count = 100000\n\
-                without = ['malformed', 'session-churn']\nsteps = []";
-    let scenario = Scenario::parse(text).map_err(|error| error.to_string())?;
+fn measure(what: &str, more: &str, step: &[Step], target: &str) -> Result<(), String> {
+    let text = format!(
+        "story = 'bench'\nseed = 1\nclients = 16\npeers = 3\nsnap_count = 100000\n{more}\nsteps = []"
+    );
+    let scenario = Scenario::parse(&text).map_err(|error| error.to_string())?;
     let steps = [&[Step::AwaitLeader(30_000)], step].concat();
     let before = thread_cpu_ns();
-    let (violation, figures, txns) =
-        world(&Scenario { pipeline, ..scenario }, Mistake::None, Measure(steps));
+    let (violation, figures, txns) = world(&scenario, Mistake::None, Measure(steps));
     let cpu = (thread_cpu_ns() - before) as f64 / 1e9;
     if let Some(violation) = violation {
         return Err(format!("{what}: {violation}"));
@@ -103,8 +103,11 @@ pub(crate) fn run(args: &Args) -> Ended {
     let busy = [Step::Requests(args.requests)];
     let idle = [Step::Rest, Step::Run(args.hours * 3_600_000)];
     swarm(args.seeds)?;
-    measure("busy, un-batched", 1, &busy, "500000 inputs")?;
-    measure("busy, 16 x 16", 16, &busy, "100000 committed")?;
-    measure("idle", 16, &idle, "none")?;
+    let mixed = "without = ['malformed', 'session-churn']";
+    let writes = "without = ['malformed', 'session-churn', 'reads']\npipeline = 16";
+    measure("busy, un-batched", &format!("{mixed}\npipeline = 1"), &busy, "500000 inputs")?;
+    measure("busy, 16 x 16", &format!("{mixed}\npipeline = 16"), &busy, "none")?;
+    measure("busy, 16 x 16 writes", writes, &busy, "100000 committed")?;
+    measure("idle", &format!("{mixed}\npipeline = 16"), &idle, "none")?;
     Ok(Exit::Kept)
 }
