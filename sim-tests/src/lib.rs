@@ -5,10 +5,12 @@
 mod campaign;
 mod checkers;
 mod coverage;
+mod execution;
 mod guard;
 pub mod hunt;
 mod model;
 mod oracle;
+mod request;
 mod run;
 mod seeds;
 mod shrink;

@@ -2,6 +2,7 @@
 //! §2.4, §3). Shares no code with the core's tree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use zoetrope_core::Zxid;
 use zoetrope_core::wire::{
     Acl, AclSpec, Create, CreateKind, MultiOp, MultiResult, OpCode, ReadOp, Request, Stat, Txn,
@@ -11,11 +12,14 @@ use zoetrope_core::wire::{
 /// Permissions, scheme, id.
 pub(crate) type Entry = (i32, String, String);
 
+/// Who may do what.
+pub(crate) type Entries = Arc<[Entry]>;
+
 /// A znode.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    data: Option<Vec<u8>>,
-    pub(crate) acl: Vec<Entry>,
+    data: Option<Arc<[u8]>>,
+    pub(crate) acl: Entries,
     czxid: i64,
     pub(crate) mzxid: i64,
     pub(crate) pzxid: i64,
@@ -25,16 +29,21 @@ pub(crate) struct Node {
     created: i32,
     aversion: i32,
     owner: i64,
+    /// What it adds to the tree's digest.
+    weight: u32,
 }
+
+/// A path, and the znode that is there.
+pub(crate) type Place = (Arc<str>, Option<Arc<Node>>);
 
 /// What happened to a znode, for those who watch.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Happening {
     /// 1 created, 2 deleted, 3 changed.
     pub(crate) kind: i32,
-    pub(crate) path: String,
-    pub(crate) acl: Vec<Entry>,
-    pub(crate) parent_acl: Vec<Entry>,
+    pub(crate) path: Arc<str>,
+    pub(crate) acl: Entries,
+    pub(crate) parent_acl: Entries,
 }
 
 /// Who asks, and when.
@@ -61,25 +70,23 @@ const INVALID_ACL: i32 = -114;
 /// The tree as the committed order makes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
-    pub(crate) nodes: BTreeMap<String, Node>,
+    pub(crate) nodes: BTreeMap<Arc<str>, Arc<Node>>,
     children: BTreeMap<String, BTreeSet<String>>,
     pub(crate) sessions: BTreeMap<i64, i32>,
     pub(crate) zxid: i64,
     happenings: Vec<Happening>,
-    /// What each znode adds to the digest, as of the last time it was asked for, and the paths changed since.
-    weights: BTreeMap<String, u64>,
-    digest: u64,
-    touched: BTreeSet<String>,
-    /// Znodes as they were before the multi that is being executed changed them.
-    before: Vec<(String, Option<Node>)>,
+    /// Digest of the tree (storage §2.8).
+    pub(crate) digest: u64,
+    /// Znodes as they were before the txn that is being executed changed them.
+    before: Vec<Place>,
 }
 
 impl Model {
     pub(crate) fn new() -> Self {
-        let open = || vec![(31, "world".to_owned(), "anyone".to_owned())];
-        let node = |acl, aversion| Node {
-            data: Some(Vec::new()),
-            acl,
+        let to_all = |perms| Entries::from([(perms, "world".to_owned(), "anyone".to_owned())]);
+        let node = |perms, aversion| Node {
+            data: Some([].into()),
+            acl: to_all(perms),
             czxid: 0,
             mzxid: 0,
             pzxid: 0,
@@ -89,6 +96,7 @@ impl Model {
             created: 0,
             aversion,
             owner: 0,
+            weight: 0,
         };
         let mut model = Self {
             nodes: BTreeMap::new(),
@@ -96,41 +104,75 @@ impl Model {
             sessions: BTreeMap::new(),
             zxid: 0,
             happenings: Vec::new(),
-            weights: BTreeMap::new(),
             digest: 0,
-            touched: BTreeSet::new(),
             before: Vec::new(),
         };
-        model.put("/", Some(node(open(), 0)));
-        model.put("/zookeeper", Some(node(open(), 0)));
-        model.put("/zookeeper/quota", Some(node(open(), 0)));
-        let read = vec![(1, "world".to_owned(), "anyone".to_owned())];
-        model.put("/zookeeper/config", Some(node(read, -1)));
+        model.put("/", Some(node(31, 0)));
+        model.put("/zookeeper", Some(node(31, 0)));
+        model.put("/zookeeper/quota", Some(node(31, 0)));
+        model.put("/zookeeper/config", Some(node(1, -1)));
+        model.before.clear();
         model
     }
 
-    /// The only way a znode changes.
-    fn put(&mut self, path: &str, node: Option<Node>) {
-        if path != "/" {
-            let siblings = self.children.entry(parent_of(path).to_owned()).or_default();
-            let name = path[path.rfind('/').map_or(0, |at| at + 1)..].to_owned();
-            match node {
-                Some(_) => siblings.insert(name),
-                None => siblings.remove(&name),
-            };
-        }
+    /// The only way the tree changes. Answers what was there.
+    fn place(&mut self, path: Arc<str>, node: Option<Arc<Node>>) -> Option<Arc<Node>> {
+        let weight = |node: &Option<Arc<Node>>| node.as_ref().map_or(0, |n| u64::from(n.weight));
+        let (is, after) = (node.is_some(), weight(&node));
         let before = match node {
-            Some(node) => self.nodes.insert(path.to_owned(), node),
-            None => self.nodes.remove(path),
+            Some(node) => self.nodes.insert(path.clone(), node),
+            None => self.nodes.remove(&path),
         };
-        self.before.push((path.to_owned(), before));
-        self.touched.insert(path.to_owned());
+        self.digest = self.digest.wrapping_sub(weight(&before)).wrapping_add(after);
+        if is != before.is_some() && &*path != "/" {
+            let (parent, name) = (parent_of(&path), name_of(&path));
+            match self.children.get_mut(parent) {
+                Some(siblings) if is => _ = siblings.insert(name.to_owned()),
+                Some(siblings) => _ = siblings.remove(name),
+                None => _ = self.children.insert(parent.to_owned(), [name.to_owned()].into()),
+            }
+        }
+        before
+    }
+
+    fn put(&mut self, path: &str, node: Option<Node>) {
+        let path = Arc::<str>::from(path);
+        let node = node.map(|mut node| {
+            let counts = !path.starts_with("/zookeeper/");
+            node.weight = if counts { digest_of(&path, &node) } else { 0 };
+            Arc::new(node)
+        });
+        let before = self.place(path.clone(), node);
+        self.before.push((path, before));
     }
 
     fn change(&mut self, path: &str, change: impl FnOnce(&mut Node)) {
-        let mut node = self.nodes[path].clone();
+        let mut node = Node::clone(&self.nodes[path]);
         change(&mut node);
         self.put(path, Some(node));
+    }
+
+    /// The next txn of the order.
+    pub(crate) fn begin(&mut self, zxid: i64) {
+        self.zxid = zxid;
+        self.before.clear();
+    }
+
+    /// Every place that the last txn has changed, as it is now.
+    pub(crate) fn changes(&self) -> Vec<Place> {
+        let now = |(path, _): &Place| (path.clone(), self.nodes.get(path).cloned());
+        let mut places: Vec<Place> = self.before.iter().map(now).collect();
+        places.sort_by(|(a, _), (b, _)| a.cmp(b));
+        places.dedup_by(|(a, _), (b, _)| a == b);
+        places
+    }
+
+    /// Changes the tree as a txn has changed another one.
+    pub(crate) fn follow(&mut self, zxid: i64, places: &[Place]) {
+        self.zxid = zxid;
+        for (path, node) in places {
+            self.place(path.clone(), node.clone());
+        }
     }
 
     pub(crate) fn take_happenings(&mut self) -> Vec<Happening> {
@@ -154,7 +196,7 @@ impl Model {
             cversion: 2 * node.created - children,
             aversion: node.aversion,
             ephemeral_owner: if is_session(node.owner) { node.owner } else { 0 },
-            data_length: node.data.as_ref().map_or(0, Vec::len) as i32,
+            data_length: node.data.as_ref().map_or(0, |data| data.len()) as i32,
             num_children: children,
             pzxid: Zxid(node.pzxid),
         }
@@ -166,28 +208,18 @@ impl Model {
         out
     }
 
-    /// Digest of the tree (storage §2.8).
-    pub(crate) fn digest(&mut self) -> u64 {
-        self.before.clear();
-        for path in std::mem::take(&mut self.touched) {
-            let counted = !path.starts_with("/zookeeper/");
-            let node = self.nodes.get(&path).filter(|_| counted);
-            let weight = node.map_or(0, |node| u64::from(digest_of(&path, node)));
-            let before = self.weights.insert(path, weight).unwrap_or(0);
-            self.digest = self.digest.wrapping_sub(before).wrapping_add(weight);
-        }
-        self.digest
+    fn at(&self, path: &str) -> Result<&Node, i32> {
+        self.nodes.get(if path.is_empty() { "/" } else { path }).map(|node| &**node).ok_or(NO_NODE)
     }
 
-    fn at(&self, path: &str) -> Result<&Node, i32> {
-        self.nodes.get(if path.is_empty() { "/" } else { path }).ok_or(NO_NODE)
+    fn is_leaf(&self, path: &str) -> bool {
+        self.children.get(path).is_none_or(BTreeSet::is_empty)
     }
 
     // Writes.
 
     /// Executes a client's write.
     pub(crate) fn write(&mut self, request: &Request<'_>, cx: &Context) -> Answer {
-        self.zxid = cx.zxid;
         match request {
             Request::Create(create) => {
                 let path = self.create(create, cx)?;
@@ -223,14 +255,13 @@ impl Model {
     }
 
     /// Paths that go with a session.
-    pub(crate) fn ephemerals(&self, session: i64) -> BTreeSet<String> {
-        let mine = |(path, node): (&String, &Node)| (node.owner == session).then(|| path.clone());
-        self.nodes.iter().filter_map(mine).collect()
+    pub(crate) fn ephemerals(&self, session: i64) -> BTreeSet<&str> {
+        let mine = self.nodes.iter().filter(|(_, node)| node.owner == session);
+        mine.map(|(path, _)| &**path).collect()
     }
 
     /// Ends a session. The order in which its ephemerals go is the server's to choose.
-    pub(crate) fn close_session(&mut self, session: i64, zxid: i64, order: &[String]) {
-        self.zxid = zxid;
+    pub(crate) fn close_session(&mut self, session: i64, zxid: i64, order: &[&str]) {
         self.sessions.remove(&session);
         for path in order {
             self.remove(path, zxid);
@@ -239,7 +270,6 @@ impl Model {
 
     /// The server's own deletion; `Err` says why it may not do that.
     pub(crate) fn reap(&mut self, path: &str, cx: &Context) -> Result<(), String> {
-        self.zxid = cx.zxid;
         let Some(node) = self.nodes.get(path) else {
             return Err(format!("{path} is not there to be reaped"));
         };
@@ -248,7 +278,7 @@ impl Model {
             CONTAINER => node.created > 0,
             owner => (owner as u64) >> 56 == 0xff && cx.time - node.mtime > ttl,
         };
-        if !due || !self.children(path).is_empty() {
+        if !due || !self.is_leaf(path) {
             return Err(format!("{path} may not be reaped: {node:?}"));
         }
         self.remove(path, cx.zxid);
@@ -279,7 +309,7 @@ impl Model {
         if !legal(&path) {
             return Err(BAD_ARGUMENTS);
         }
-        if self.nodes.contains_key(&path) {
+        if self.nodes.contains_key(path.as_str()) {
             return Err(-110);
         }
         if is_session(above.owner) {
@@ -293,7 +323,7 @@ impl Model {
         };
         let (parent, parent_acl) = (parent.to_owned(), above.acl.clone());
         let node = Node {
-            data: create.data.map(<[u8]>::to_vec),
+            data: create.data.map(Arc::from),
             acl: acl.clone(),
             czxid: cx.zxid,
             mzxid: cx.zxid,
@@ -304,13 +334,14 @@ impl Model {
             created: 0,
             aversion: 0,
             owner,
+            weight: 0,
         };
         self.put(&path, Some(node));
         self.change(&parent, |above| {
             above.created += 1;
             above.pzxid = cx.zxid;
         });
-        self.happenings.push(Happening { kind: 1, path: path.clone(), acl, parent_acl });
+        self.happenings.push(Happening { kind: 1, path: path.as_str().into(), acl, parent_acl });
         Ok(path)
     }
 
@@ -321,7 +352,7 @@ impl Model {
         }
         allowed(&self.at(if cut == 0 { "/" } else { &path[..cut] })?.acl, &cx.ids, 8)?;
         same_version(self.at(path)?.version, version)?;
-        if !self.children(path).is_empty() {
+        if !self.is_leaf(path) {
             return Err(-111);
         }
         self.remove(path, cx.zxid);
@@ -333,7 +364,7 @@ impl Model {
         self.put(path, None);
         self.change(parent_of(path), |above| above.pzxid = zxid);
         let parent_acl = self.nodes[parent_of(path)].acl.clone();
-        self.happenings.push(Happening { kind: 2, path: path.to_owned(), acl, parent_acl });
+        self.happenings.push(Happening { kind: 2, path: path.into(), acl, parent_acl });
     }
 
     fn set_data(
@@ -356,17 +387,16 @@ impl Model {
 
     fn set(&mut self, path: &str, data: Option<&[u8]>, version: i32, cx: &Context) {
         self.change(path, |node| {
-            node.data = data.map(<[u8]>::to_vec);
+            node.data = data.map(Arc::from);
             node.version = version;
             node.mzxid = cx.zxid;
             node.mtime = cx.time;
         });
-        let (acl, path) = (self.nodes[path].acl.clone(), path.to_owned());
-        self.happenings.push(Happening { kind: 3, path, acl, parent_acl: Vec::new() });
+        let (acl, parent_acl) = (self.nodes[path].acl.clone(), [].into());
+        self.happenings.push(Happening { kind: 3, path: path.into(), acl, parent_acl });
     }
 
     fn multi(&mut self, ops: &[MultiOp<'_>], cx: &Context) -> Answer {
-        self.before.clear();
         let mut out = Vec::new();
         let mut failure = None;
         for (n, op) in ops.iter().enumerate() {
@@ -404,7 +434,7 @@ impl Model {
 
     fn undo(&mut self) {
         for (path, node) in std::mem::take(&mut self.before).into_iter().rev() {
-            self.put(&path, node);
+            self.place(path, node);
         }
         self.happenings.clear();
     }
@@ -442,10 +472,8 @@ impl Model {
     pub(crate) fn force(&mut self, txn: &Txn, cx: &Context) {
         match txn {
             Txn::Create { path, data, acl, kind, parent_cversion } => {
-                let acl: Vec<Entry> = acl
-                    .iter()
-                    .map(|e| (e.perms.0, e.scheme.to_string(), e.id.to_string()))
-                    .collect();
+                let entry = |e: &Acl| (e.perms.0, e.scheme.to_string(), e.id.to_string());
+                let acl: Entries = acl.iter().map(entry).collect();
                 let owner = match kind {
                     CreateKind::Plain { ephemeral: true, .. } => cx.session,
                     CreateKind::Plain { ephemeral: false, .. } => 0,
@@ -453,7 +481,7 @@ impl Model {
                     CreateKind::Ttl { ttl_ms } => (0xff_u64 << 56) as i64 | ttl_ms,
                 };
                 let node = Node {
-                    data: data.as_deref().map(<[u8]>::to_vec),
+                    data: data.clone(),
                     acl: acl.clone(),
                     czxid: cx.zxid,
                     mzxid: cx.zxid,
@@ -464,6 +492,7 @@ impl Model {
                     created: 0,
                     aversion: 0,
                     owner,
+                    weight: 0,
                 };
                 self.put(path, Some(node));
                 self.change(parent_of(path), |above| {
@@ -471,7 +500,7 @@ impl Model {
                     above.pzxid = cx.zxid;
                 });
                 let parent_acl = self.nodes[parent_of(path)].acl.clone();
-                let path = path.to_string();
+                let path = (&**path).into();
                 self.happenings.push(Happening { kind: 1, path, acl, parent_acl });
             }
             Txn::Delete { path, .. } => self.remove(path, cx.zxid),
@@ -524,7 +553,7 @@ impl Model {
                 let mut out = Vec::new();
                 let mut w = Writer::new(&mut out);
                 w.count(node.acl.len());
-                for (perms, scheme, id) in &node.acl {
+                for (perms, scheme, id) in node.acl.iter() {
                     let user = id.split(':').next().unwrap_or("");
                     let hidden = scheme == "digest" && id.contains(':') && !bare;
                     w.int(*perms);
@@ -537,12 +566,12 @@ impl Model {
                 let path = root(path.as_deref().ok_or(-5)?);
                 allowed(&self.at(&path)?.acl, &cx.ids, 1)?;
                 let prefix = if path == "/" { path.clone() } else { format!("{path}/") };
-                let below = self.nodes.keys().filter(|p| p.starts_with(&prefix) && **p != path);
+                let below = self.nodes.keys().filter(|p| p.starts_with(&prefix) && ***p != *path);
                 Ok((below.count() as i32).to_be_bytes().to_vec())
             }
             Request::GetEphemerals { .. } => {
                 let mine = self.nodes.iter().filter(|(_, node)| node.owner == cx.session);
-                let paths: Vec<&String> = mine.map(|(path, _)| path).collect();
+                let paths: Vec<&str> = mine.map(|(path, _)| &**path).collect();
                 let mut out = Vec::new();
                 Writer::new(&mut out).strings(&paths);
                 Ok(out)
@@ -618,7 +647,7 @@ pub(crate) fn allowed(acl: &[Entry], ids: &[(String, String)], asked: i32) -> Re
     if acl.iter().any(grants) { Ok(()) } else { Err(NO_AUTH) }
 }
 
-fn fix(specs: &[AclSpec<'_>], ids: &[(String, String)]) -> Result<Vec<Entry>, i32> {
+fn fix(specs: &[AclSpec<'_>], ids: &[(String, String)]) -> Result<Entries, i32> {
     let mut acl: Vec<Entry> = Vec::new();
     for spec in specs {
         let scheme = spec.scheme.as_deref().ok_or(INVALID_ACL)?;
@@ -642,7 +671,7 @@ fn fix(specs: &[AclSpec<'_>], ids: &[(String, String)]) -> Result<Vec<Entry>, i3
             _ => return Err(INVALID_ACL),
         }
     }
-    if acl.is_empty() { Err(INVALID_ACL) } else { Ok(acl) }
+    if acl.is_empty() { Err(INVALID_ACL) } else { Ok(acl.into()) }
 }
 
 fn same_version(now: i32, asked: i32) -> Result<(), i32> {
@@ -667,6 +696,10 @@ pub(crate) fn parent_of(path: &str) -> &str {
         Some(0) | None => "/",
         Some(at) => &path[..at],
     }
+}
+
+fn name_of(path: &str) -> &str {
+    &path[path.rfind('/').map_or(0, |at| at + 1)..]
 }
 
 fn is_session(owner: i64) -> bool {
@@ -730,7 +763,7 @@ mod tests {
 
     #[test]
     fn an_empty_model_has_the_digest_of_an_empty_java_server() {
-        assert_eq!(Model::new().digest(), 1_371_985_504);
+        assert_eq!(Model::new().digest, 1_371_985_504);
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 }

@@ -3,14 +3,17 @@
 //! nobody was told.
 
 use crate::checkers::{epoch, names_no_txn};
+use crate::execution::{Asked, Executed, Record, Rules, SESSION_EXPIRED, SESSION_MOVED};
 use crate::model::{Answer, Context, Entry, Happening, Model, allowed, parent_of};
+use crate::request::{decode, is_write, needs_quorum, operation};
 use base64::Engine as _;
 use sha1::Digest as _;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use zoetrope_core::wire::{
-    ConnectRequest, ConnectResponse, CreateKind, MultiOp, OpCode, Reader, Request, RequestHeader,
-    SetWatches, Txn, TxnHeader, WatchMode, WatcherType, decode_txn,
+    ConnectRequest, ConnectResponse, OpCode, Reader, Request, RequestHeader, SetWatches, Txn,
+    WatchMode, WatcherType,
 };
 use zoetrope_core::{ConnId, Server, Sid};
 use zoetrope_io_sim::{At, Judge, LocalSessions};
@@ -27,20 +30,24 @@ struct Waiting {
     known: i64,
 }
 
+impl Waiting {
+    /// Is it the write that has this place in the log?
+    fn is_for(&self, xid: i32) -> bool {
+        self.decided.is_none() && self.xid == xid && is_write(&self.frame)
+    }
+}
+
 /// An event a connection has to hear.
 #[derive(Clone, Debug)]
 struct Expected {
     zxid: i64,
     kind: i32,
-    path: String,
+    path: Arc<str>,
     /// Whether it may see it depends on an authentication that is on its way.
     optional: bool,
 }
 
-const SESSION_EXPIRED: i32 = -112;
-const SESSION_MOVED: i32 = -118;
 const NOT_READ_ONLY: i32 = -119;
-const EPHEMERAL_ON_LOCAL_SESSION: i32 = -120;
 
 const STANDARD: u8 = 1;
 const PERSISTENT: u8 = 2;
@@ -66,15 +73,39 @@ struct Conn {
     read_only: bool,
 }
 
-/// A record of the log that the model has not executed.
+/// A txn that no client of this server has seen the effects of.
 #[derive(Clone, Debug)]
-struct Proposal {
-    header: TxnHeader,
-    txn: Txn,
-    digest: Option<u64>,
+struct Next {
+    what: What,
+    /// The connection of this server that asked for it.
     origin: Option<ConnId>,
     /// How many identities each connection had proven by then, where it was more than its address.
     proven: BTreeMap<ConnId, usize>,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    /// It is in the log of a server alone.
+    Logged(Record),
+    /// It is committed, and came to this.
+    Executed(Arc<Executed>),
+}
+
+impl Next {
+    fn zxid(&self) -> i64 {
+        match &self.what {
+            What::Logged(record) => record.header.zxid.0,
+            What::Executed(executed) => executed.zxid,
+        }
+    }
+
+    /// The session that begins with it.
+    fn begins(&self) -> Option<i64> {
+        match &self.what {
+            What::Logged(record) => record.creates_session().then_some(record.header.session.0),
+            What::Executed(executed) => executed.begins.map(|_| executed.session),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -89,7 +120,7 @@ struct Lease {
 #[derive(Clone, Debug)]
 pub(crate) struct Oracle {
     model: Model,
-    proposals: VecDeque<Proposal>,
+    ahead: VecDeque<Next>,
     last_proposed: i64,
     conns: BTreeMap<ConnId, Conn>,
     leases: BTreeMap<i64, Lease>,
@@ -119,7 +150,7 @@ impl Oracle {
     pub(crate) fn new() -> Self {
         Self {
             model: Model::new(),
-            proposals: VecDeque::new(),
+            ahead: VecDeque::new(),
             last_proposed: 0,
             conns: BTreeMap::new(),
             leases: BTreeMap::new(),
@@ -148,22 +179,16 @@ impl Oracle {
 
     // What is different in an ensemble.
 
-    /// The next txn of the one order.
-    pub(crate) fn committed(&mut self, txn: &[u8]) -> Result<(), String> {
-        let (header, txn, digest) = decode_txn(txn).map_err(|e| format!("P1: {e}"))?;
+    /// The next txn of the one order, and the connection of this server that asked for it.
+    pub(crate) fn committed(&mut self, executed: Arc<Executed>, origin: Option<ConnId>) {
         let proven = self.proven_by_now();
-        self.proposals.push_back(Proposal { header, txn, digest, origin: None, proven });
-        Ok(())
+        self.ahead.push_back(Next { what: What::Executed(executed), origin, proven });
     }
 
     /// Its server has nothing left of what it had, or less: what it shows next may be older than what it has shown.
-    pub(crate) fn begins_anew<'a>(
-        &mut self,
-        mut order: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<(), String> {
+    pub(crate) fn begins_anew(&mut self) {
         self.model = Model::new();
-        self.proposals.clear();
-        order.try_for_each(|txn| self.committed(txn))
+        self.ahead.clear();
     }
 
     /// That txn is committed, and what comes from now on may ask to be level with it.
@@ -246,7 +271,7 @@ impl Oracle {
     /// The server has applied everything up to `zxid`, and its tree has this digest.
     pub(crate) fn shows(&mut self, sid: Sid, zxid: i64, digest: u64) -> Result<(), String> {
         self.advance(zxid)?;
-        let ours = self.model.digest();
+        let ours = self.model.digest;
         match ours == digest {
             true => Ok(()),
             false => Err(format!(
@@ -260,180 +285,97 @@ impl Oracle {
         self.model.sessions.keys().copied().collect()
     }
 
-    /// Everything the order has up to `zxid`. It says itself when something is missing.
-    fn advance_together(&mut self, zxid: i64) -> Result<(), String> {
-        while self.proposals.front().is_some_and(|next| next.header.zxid.0 <= zxid) {
-            let Some(mut proposal) = self.proposals.pop_front() else { break };
-            proposal.origin = self.origin(&proposal.header, &proposal.txn);
-            self.execute(proposal)?;
+    /// The connection of this server that asked for a txn, and what it said.
+    pub(crate) fn asked(&self, record: &Record) -> Option<(ConnId, Asked<'_>)> {
+        let (session, xid) = (record.header.session.0, record.header.cxid.0);
+        if session == 0 || record.creates_session() {
+            return None;
         }
-        Ok(())
-    }
-
-    /// The connection of this server that asked for a txn.
-    fn origin(&self, header: &TxnHeader, txn: &Txn) -> Option<ConnId> {
-        let session = header.session.0;
-        let asked = |conn: &Conn| {
-            conn.session == session
-                && conn
-                    .waiting
-                    .iter()
-                    .any(|w| w.decided.is_none() && w.xid == header.cxid.0 && is_write(&w.frame))
-        };
-        let by_client = session != 0 && !matches!(txn, Txn::CreateSession { .. });
-        self.conns.iter().find(|(_, conn)| by_client && asked(conn)).map(|(id, _)| *id)
+        let mut mine = self.conns.iter().filter(|(_, conn)| conn.session == session);
+        mine.find_map(|(id, conn)| {
+            let Waiting { frame, ids, .. } = conn.waiting.iter().find(|w| w.is_for(xid))?;
+            Some((*id, Asked { frame, ids }))
+        })
     }
 
     // The committed order.
 
     /// Executes everything up to `zxid`.
     fn advance(&mut self, zxid: i64) -> Result<(), String> {
-        if self.together {
-            return self.advance_together(zxid);
-        }
-        while self.model.zxid < zxid {
-            let Some(proposal) = self.proposals.pop_front() else {
+        // An ensemble says itself when something is missing.
+        let waits = |next: &Next| next.zxid() <= zxid;
+        while self.model.zxid < zxid && (!self.together || self.ahead.front().is_some_and(waits)) {
+            let Some(next) = self.ahead.pop_front() else {
                 return Err(format!("a reply shows zxid {zxid:#x}, which was never logged"));
             };
-            self.execute(proposal)?;
+            let Next { what, origin, proven } = next;
+            let executed = match what {
+                What::Executed(executed) => {
+                    executed.follow(&mut self.model);
+                    executed
+                }
+                What::Logged(record) => Arc::new(self.execute(&record, origin)?),
+            };
+            self.happened(&executed, origin, &proven);
         }
         Ok(())
     }
 
-    fn execute(&mut self, proposal: Proposal) -> Result<(), String> {
-        let Proposal { header, txn, digest, origin, proven } = proposal;
-        let (zxid, session) = (header.zxid.0, header.session.0);
-        let (time, ids) = (header.time_ms, Vec::new());
-        let mut cx = Context { zxid, time, session, ids, no_ephemerals: None };
-        self.model.zxid = zxid;
-        if makes_ephemeral(&txn) && !self.model.sessions.contains_key(&session) {
-            return Err(format!(
-                "P2: {zxid:#x} makes an ephemeral of session {session:#x}, which not every server knows"
-            ));
-        }
-        match (&txn, origin) {
-            (Txn::CreateSession { timeout_ms }, _) => {
-                self.model.sessions.insert(session, *timeout_ms);
-            }
-            (Txn::Delete { path, by_server: true }, None) => self.model.reap(path, &cx)?,
-            (Txn::CloseSession { paths }, origin) => {
-                let order: Vec<String> = paths.iter().flatten().map(|p| p.to_string()).collect();
-                let mine = self.model.ephemerals(session);
-                if order.iter().cloned().collect::<BTreeSet<_>>() != mine {
+    /// A record of a server alone.
+    fn execute(&mut self, record: &Record, origin: Option<ConnId>) -> Result<Executed, String> {
+        let (zxid, xid) = (record.header.zxid, record.header.cxid.0);
+        let asked = match origin.and_then(|id| self.conns.get(&id)) {
+            None => None,
+            Some(conn) => match conn.waiting.iter().find(|w| w.is_for(xid)) {
+                Some(Waiting { frame, ids, .. }) => Some(Asked { frame, ids }),
+                None => {
                     return Err(format!(
-                        "{zxid:#x}: {order:?} go with {session:#x}, which owns {mine:?}"
+                        "{zxid}: the log has {:?}, which nobody asked for",
+                        record.txn
                     ));
                 }
-                self.model.close_session(session, zxid, &order);
-                let asked = |w: &&mut Waiting| w.decided.is_none() && w.xid == header.cxid.0;
-                let conn = origin.and_then(|id| self.conns.get_mut(&id));
-                if let Some(waiting) = conn.and_then(|c| c.waiting.iter_mut().find(asked)) {
-                    waiting.decided = Some((zxid, Ok(Vec::new())));
-                }
-            }
-            (_, Some(conn)) => self.execute_request(conn, &header, &txn, &mut cx)?,
-            (_, None) => self.replay(&txn, &cx),
-        }
-        if let Some(digest) = digest {
-            let ours = self.model.digest();
-            if ours != digest {
-                return Err(format!(
-                    "{zxid:#x}: the log's digest is {digest:x}, the model's {ours:x} ({txn:?})"
-                ));
-            }
-        }
-        self.tell_watchers(zxid, &proven);
-        if matches!(txn, Txn::CloseSession { .. }) {
-            self.leases.remove(&session);
-        }
-        Ok(())
+            },
+        };
+        let rules = Rules { together: false, local: self.local };
+        record.execute(&mut self.model, asked, rules)
     }
 
-    /// A request whose client we know: the model decides it again.
-    fn execute_request(
+    /// What a txn that was just executed means for those who are connected.
+    fn happened(
         &mut self,
-        conn: ConnId,
-        header: &TxnHeader,
-        txn: &Txn,
-        cx: &mut Context,
-    ) -> Result<(), String> {
-        let zxid = header.zxid.0;
-        let Some(known) = self.conns.get_mut(&conn) else {
-            self.replay(txn, cx);
-            return Ok(());
-        };
-        let undecided = |waiting: &&mut Waiting| {
-            waiting.decided.is_none() && waiting.xid == header.cxid.0 && is_write(&waiting.frame)
-        };
-        let Some(waiting) = known.waiting.iter_mut().find(undecided) else {
-            return Err(format!("{zxid:#x}: the log has {txn:?}, which {conn} did not ask for"));
-        };
-        cx.ids = waiting.ids.clone();
-        let kept = self.local == LocalSessions::Kept
-            && !self.model.sessions.contains_key(&header.session.0)
-            && is_create_of_ephemeral(decode(&waiting.frame).as_ref());
-        if self.together
-            && !kept
-            && let Txn::Error { code: code @ (SESSION_EXPIRED | SESSION_MOVED) } = txn
+        executed: &Executed,
+        origin: Option<ConnId>,
+        proven: &BTreeMap<ConnId, usize>,
+    ) {
+        if let (Some(answer), Some(id)) = (&executed.answer, origin)
+            && let Some(conn) = self.conns.get_mut(&id)
+            && let Some(waiting) = conn.waiting.iter_mut().find(|w| w.is_for(executed.xid))
         {
-            self.model.zxid = zxid;
-            waiting.decided = Some((zxid, Err(*code)));
-            return Ok(());
+            waiting.decided = Some((executed.zxid, answer.clone()));
         }
-        let request = decode(&waiting.frame);
-        let is_global = self.model.sessions.contains_key(&header.session.0);
-        if self.local == LocalSessions::Kept && !is_global {
-            cx.no_ephemerals = Some(refusal_of(txn));
-        }
-        let may_not_own = cx.no_ephemerals.is_some() && is_create_of_ephemeral(request.as_ref());
-        let answer = match request {
-            _ if may_not_own => Err(EPHEMERAL_ON_LOCAL_SESSION),
-            Some(request) => self.model.write(&request, cx),
-            None => Err(-5),
-        };
-        let refused = matches!(txn, Txn::Error { .. });
-        if refused != answer.is_err() {
-            return Err(format!("{zxid:#x}: the log says {txn:?}, the model {answer:?}"));
-        }
-        waiting.decided = Some((zxid, answer));
-        Ok(())
-    }
-
-    /// A record nobody waits for: its client is gone. What it says is done.
-    fn replay(&mut self, txn: &Txn, cx: &Context) {
-        match txn {
-            Txn::Error { .. } => {}
-            txn => {
-                let multi: Vec<&Txn> = match txn {
-                    Txn::Multi(parts) => parts.iter().collect(),
-                    one => vec![one],
-                };
-                if multi.iter().any(|part| matches!(part, Txn::Error { .. })) {
-                    return;
-                }
-                for part in multi {
-                    self.model.force(part, cx);
-                }
-            }
+        self.tell_watchers(executed, proven);
+        if executed.ends {
+            self.leases.remove(&executed.session);
         }
     }
 
     /// Which connections hear of what the last txn did, in order. What a connection had `proven` when the txn was
     /// logged counts; what it proved since may have come before the txn was applied, or behind.
-    fn tell_watchers(&mut self, zxid: i64, proven: &BTreeMap<ConnId, usize>) {
-        for Happening { kind, path, acl, parent_acl } in self.model.take_happenings() {
+    fn tell_watchers(&mut self, executed: &Executed, proven: &BTreeMap<ConnId, usize>) {
+        let zxid = executed.zxid;
+        for Happening { kind, path, acl, parent_acl } in &executed.happenings {
             for (id, conn) in &mut self.conns {
                 let proven = proven.get(id).copied().unwrap_or(1);
-                let heard = conn.fire_data(&path);
+                let heard = conn.fire_data(path);
                 if heard {
-                    conn.expect(zxid, kind, &path, &acl, proven);
+                    conn.expect(zxid, *kind, path, acl, proven);
                 }
-                if kind == 2 && conn.fire_child(&path) && !heard {
-                    conn.expect(zxid, kind, &path, &acl, proven);
+                if *kind == 2 && conn.fire_child(path) && !heard {
+                    conn.expect(zxid, *kind, path, acl, proven);
                 }
-                let parent = parent_of(&path);
-                if kind != 3 && conn.fire_child(parent) {
-                    conn.expect(zxid, 4, parent, &parent_acl, proven);
+                let parent = parent_of(path);
+                if *kind != 3 && conn.fire_child(parent) {
+                    conn.expect(zxid, 4, parent, parent_acl, proven);
                 }
             }
         }
@@ -563,26 +505,21 @@ impl Oracle {
     /// Where a welcome stands in the order: a new session's where its creation does.
     fn place_of_welcome(&self, frame: &[u8]) -> i64 {
         let session = ConnectResponse::decode(frame).map_or(0, |response| response.session.0);
-        let creates = |p: &&Proposal| {
-            matches!(p.txn, Txn::CreateSession { .. }) && p.header.session.0 == session
-        };
-        self.proposals.iter().find(creates).map_or(0, |p| p.header.zxid.0)
+        let begins = |next: &&Next| next.begins() == Some(session);
+        self.ahead.iter().find(begins).map_or(0, Next::zxid)
     }
 
     /// The welcome to a new session says that its creation is committed.
     fn advance_to_session(&mut self, session: i64) -> Result<(), String> {
-        let is_it = |p: &Proposal| {
-            matches!(p.txn, Txn::CreateSession { .. }) && p.header.session.0 == session
-        };
         if self.model.sessions.contains_key(&session) {
             return Ok(());
         }
-        let Some(place) = self.proposals.iter().find(|p| is_it(p)) else {
+        let Some(birth) = self.ahead.iter().find(|next| next.begins() == Some(session)) else {
             return Err(format!(
                 "session {session:#x} was opened, but its creation was not logged"
             ));
         };
-        self.advance(place.header.zxid.0)
+        self.advance(birth.zxid())
     }
 
     fn event(&mut self, id: ConnId, zxid: i64, r: &mut Reader<'_>) -> Result<(), String> {
@@ -599,7 +536,7 @@ impl Oracle {
         self.advance(zxid)?;
         let Some(conn) = self.conns.get_mut(&id) else { return Ok(()) };
         while let Some(next) = conn.expected.pop_front() {
-            if (next.zxid, next.kind, &next.path) == (zxid, kind, &path) {
+            if (next.zxid, next.kind, &*next.path) == (zxid, kind, &*path) {
                 return Ok(());
             }
             if !next.optional {
@@ -795,8 +732,9 @@ impl Judge for Oracle {
         let mut rest = records;
         while rest.len() > 12 {
             let len = u32::from_be_bytes([rest[8], rest[9], rest[10], rest[11]]) as usize;
-            let (header, txn, digest) =
-                decode_txn(&rest[12..12 + len]).map_err(|e| format!("a record of its own: {e}"))?;
+            let record = Record::decode(&rest[12..12 + len])
+                .map_err(|e| format!("a record of its own: {e}"))?;
+            let header = &record.header;
             rest = &rest[13 + len..];
             if header.zxid.0 != self.last_proposed + 1 {
                 return Err(format!(
@@ -806,15 +744,15 @@ impl Judge for Oracle {
             }
             self.last_proposed = header.zxid.0;
             let session = header.session.0;
-            let origin = self.origin(&header, &txn);
-            if matches!(txn, Txn::CloseSession { .. }) {
+            let origin = self.asked(&record).map(|(id, _)| id);
+            if matches!(record.txn, Txn::CloseSession { .. }) {
                 if origin.is_none() && header.cxid.0 == 0 {
                     self.check_expiry(at.now, session)?;
                 }
                 self.ending.insert(session);
             }
             let proven = self.proven_by_now();
-            self.proposals.push_back(Proposal { header, txn, digest, origin, proven });
+            self.ahead.push_back(Next { what: What::Logged(record), origin, proven });
         }
         Ok(())
     }
@@ -839,7 +777,8 @@ impl Judge for Oracle {
             lease.stalled = stalled;
         }
         let Ok(header) = RequestHeader::decode(&mut Reader::new(frame)) else { return Ok(()) };
-        if let Some(Request::Auth { auth: Some(secret), .. }) = decode(frame) {
+        let request = decode(frame);
+        if let Some(Request::Auth { auth: Some(secret), .. }) = request {
             let user = String::from_utf8_lossy(secret.split(|b| *b == b':').next().unwrap_or(b""));
             let hash = base64::engine::general_purpose::STANDARD.encode(sha1::Sha1::digest(secret));
             let proven = ("digest".to_owned(), format!("{user}:{hash}"));
@@ -849,7 +788,7 @@ impl Judge for Oracle {
             }
             return Ok(());
         }
-        if matches!(decode(frame), Some(Request::CloseSession)) {
+        if matches!(request, Some(Request::CloseSession)) {
             self.ending.insert(conn.session);
         }
         let (ids, xid) = (conn.ids.clone(), header.xid.0);
@@ -900,9 +839,9 @@ impl Judge for Oracle {
             ));
         }
         self.advance(zxid)?;
-        self.proposals.clear();
+        self.ahead.clear();
         self.last_proposed = zxid;
-        let ours = self.model.digest();
+        let ours = self.model.digest;
         if status.digest != ours {
             return Err(format!(
                 "after the restart the digest at {zxid:#x} is {:x}, not {ours:x}",
@@ -952,7 +891,7 @@ impl Conn {
         let will_see = allowed(acl, &self.ids, 1).is_ok();
         if sees || will_see {
             let optional = sees != will_see;
-            self.expected.push_back(Expected { zxid, kind, path: path.to_owned(), optional });
+            self.expected.push_back(Expected { zxid, kind, path: path.into(), optional });
         }
     }
 
@@ -1071,68 +1010,6 @@ fn zxid_of(frame: &[u8]) -> i64 {
         (Ok(_), Ok(zxid)) => zxid.max(0),
         _ => 0,
     }
-}
-
-fn operation(frame: &[u8]) -> Option<OpCode> {
-    let header = RequestHeader::decode(&mut Reader::new(frame)).ok()?;
-    let op = OpCode::from_number(header.kind)?;
-    let internal = [OpCode::Check, OpCode::Error, OpCode::DeleteContainer, OpCode::CreateSession];
-    (!internal.contains(&op)).then_some(op)
-}
-
-fn decode(frame: &[u8]) -> Option<Request<'_>> {
-    let op = operation(frame)?;
-    Request::decode(op, &mut Reader::new(frame.get(8..)?)).ok()
-}
-
-/// Does a client ask for an ephemeral, alone or in a multi?
-pub(crate) fn asks_for_ephemeral(frame: &[u8]) -> bool {
-    let request = decode(frame);
-    let in_multi = |op: &MultiOp<'_>| matches!(op, MultiOp::Create(c) if matches!(c.flags, 1 | 3));
-    is_create_of_ephemeral(request.as_ref())
-        || matches!(&request, Some(Request::Multi(ops)) if ops.iter().any(in_multi))
-}
-
-fn is_create_of_ephemeral(request: Option<&Request<'_>>) -> bool {
-    matches!(request, Some(Request::Create(create)) if matches!(create.flags, 1 | 3))
-}
-
-fn makes_ephemeral(txn: &Txn) -> bool {
-    match txn {
-        Txn::Create { kind, .. } => matches!(kind, CreateKind::Plain { ephemeral: true, .. }),
-        Txn::Multi(parts) if !parts.iter().any(|part| matches!(part, Txn::Error { .. })) => {
-            parts.iter().any(makes_ephemeral)
-        }
-        _ => false,
-    }
-}
-
-/// How a leader says that a session may not own ephemerals: it knows the reason of its own ones only.
-fn refusal_of(txn: &Txn) -> i32 {
-    let of = |txn: &Txn| match txn {
-        Txn::Error { code } if *code == EPHEMERAL_ON_LOCAL_SESSION => Some(*code),
-        _ => None,
-    };
-    let found = match txn {
-        Txn::Multi(parts) => parts.iter().find_map(of),
-        one => of(one),
-    };
-    found.unwrap_or(SESSION_EXPIRED)
-}
-
-fn is_write(frame: &[u8]) -> bool {
-    use OpCode::{
-        CloseSession, Create, Create2, CreateContainer, CreateTtl, Delete, Multi, SetAcl, SetData,
-    };
-    let writes =
-        [Create, Create2, CreateContainer, CreateTtl, Delete, SetData, SetAcl, Multi, CloseSession];
-    operation(frame).is_some_and(|op| writes.contains(&op))
-}
-
-/// What nobody answers without a quorum.
-fn needs_quorum(frame: &[u8]) -> bool {
-    let op = operation(frame);
-    op == Some(OpCode::Sync) || is_write(frame) && op != Some(OpCode::CloseSession)
 }
 
 /// Lists whose order is nobody's promise, in order.

@@ -2,10 +2,14 @@
 //! clients by an oracle of its own, all of which execute the one order that the protocol has shown to be committed.
 
 use crate::checkers::{Lives, Protocol, epoch};
-use crate::oracle::{Oracle, asks_for_ephemeral};
+use crate::execution::{Record, Rules};
+use crate::model::Model;
+use crate::oracle::Oracle;
+use crate::request::asks_for_ephemeral;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use zoetrope_core::wire::{ConnectResponse, OpCode, Reader, RequestHeader, Txn, decode_txn};
+use std::sync::Arc;
+use zoetrope_core::wire::{ConnectResponse, OpCode, Reader, RequestHeader, Txn};
 use zoetrope_core::{ChanId, Config, ConnId, Server, Sid};
 use zoetrope_io_sim::{At, Judge, Left, LocalSessions, Op, Peer, Role, Verdict, role_of, serves};
 
@@ -14,6 +18,8 @@ use zoetrope_io_sim::{At, Judge, Left, LocalSessions, Op, Peer, Role, Verdict, r
 pub(crate) struct Together {
     protocol: Protocol,
     oracles: BTreeMap<Sid, Oracle>,
+    /// The tree as all that is committed makes it.
+    model: Model,
     /// zxid of the txn that creates a session.
     births: BTreeMap<i64, i64>,
     local: LocalSessions,
@@ -39,6 +45,7 @@ impl Together {
         Self {
             protocol,
             oracles,
+            model: Model::new(),
             births: BTreeMap::new(),
             local,
             askers: BTreeSet::new(),
@@ -54,16 +61,22 @@ impl Together {
         self.oracles.entry(sid).or_insert_with(|| Oracle::of_ensemble(local))
     }
 
-    /// Txns nobody had seen before.
-    fn proposed(&mut self, fresh: &[i64]) -> Verdict {
-        for zxid in fresh {
-            let bytes = self.protocol.history.bytes(*zxid).unwrap_or_default();
-            let (header, txn, _) =
-                decode_txn(bytes).map_err(|e| format!("P1: {zxid:#x} cannot be read: {e}"))?;
+    /// Txns nobody had seen before. A server has logged or sent them first, so it leads.
+    fn proposed(&mut self, at: At, fresh: &[i64]) -> Verdict {
+        let record = |zxid: &i64| Ok((*zxid, self.record(*zxid)?));
+        let fresh = fresh.iter().map(record).collect::<Result<Vec<_>, String>>()?;
+        for (_, Record { header, txn, .. }) in &fresh {
+            let session = header.session.0;
+            let expired = matches!(txn, Txn::CloseSession { .. }) && header.cxid.0 == 0;
+            if expired && !self.was_full && !self.leaving.contains(&session) {
+                self.lives.expires(at, session)?;
+            }
+        }
+        for (zxid, Record { header, txn, .. }) in &fresh {
             let session = header.session.0;
             match txn {
                 Txn::CreateSession { timeout_ms } => {
-                    self.lives.begins(session, timeout_ms);
+                    self.lives.begins(session, *timeout_ms);
                     let wanted = match self.local {
                         LocalSessions::Off => true,
                         LocalSessions::Kept => false,
@@ -86,38 +99,51 @@ impl Together {
         Ok(())
     }
 
-    /// A server has logged these first, so it leads: whose time is over?
-    fn expired(&self, at: At, fresh: &[i64]) -> Verdict {
-        for zxid in fresh {
-            let bytes = self.protocol.history.bytes(*zxid).unwrap_or_default();
-            let Ok((header, Txn::CloseSession { .. }, _)) = decode_txn(bytes) else { continue };
-            let session = header.session.0;
-            if header.cxid.0 == 0 && !self.was_full && !self.leaving.contains(&session) {
-                self.lives.expires(at, session)?;
+    fn record(&self, zxid: i64) -> Result<Record, String> {
+        let bytes = self.protocol.history.bytes(zxid).unwrap_or_default();
+        Record::decode(bytes).map_err(|e| format!("P1: {zxid:#x} cannot be read: {e}"))
+    }
+
+    /// What has become committed is executed once, and told to every oracle.
+    fn spread(&mut self) -> Verdict {
+        for zxid in std::mem::take(&mut self.protocol.news) {
+            let record = self.record(zxid)?;
+            let session = record.header.session.0;
+            let closes = matches!(record.txn, Txn::CloseSession { .. });
+            if self.ended.contains(&session) && !matches!(record.txn, Txn::Error { .. }) && !closes
+            {
+                return Err(format!(
+                    "P2: session {session:#x} has ended, and {zxid:#x} is done for it: {:?}",
+                    record.txn
+                ));
+            }
+            if closes {
+                self.ended.insert(session);
+            }
+            let mut oracles = self.oracles.iter();
+            let asked = oracles.find_map(|(sid, oracle)| Some((*sid, oracle.asked(&record)?)));
+            let origin = asked.map(|(sid, (conn, _))| (sid, conn));
+            let asked = asked.map(|(_, (_, asked))| asked);
+            let rules = Rules { together: true, local: self.local };
+            let executed = Arc::new(record.execute(&mut self.model, asked, rules)?);
+            for (sid, oracle) in &mut self.oracles {
+                let conn = origin.filter(|(of, _)| of == sid).map(|(_, conn)| conn);
+                oracle.committed(executed.clone(), conn);
             }
         }
         Ok(())
     }
 
-    /// What has become committed is told to every oracle.
-    fn spread(&mut self) -> Verdict {
-        for zxid in std::mem::take(&mut self.protocol.news) {
-            let bytes = self.protocol.history.bytes(zxid).unwrap_or_default();
-            let (header, txn, _) =
-                decode_txn(bytes).map_err(|e| format!("P1: {zxid:#x} cannot be read: {e}"))?;
-            let session = header.session.0;
-            let late = self.ended.contains(&session);
-            if late && !matches!(txn, Txn::Error { .. } | Txn::CloseSession { .. }) {
-                return Err(format!(
-                    "P2: session {session:#x} has ended, and {zxid:#x} is done for it: {txn:?}"
-                ));
-            }
-            if matches!(txn, Txn::CloseSession { .. }) {
-                self.ended.insert(session);
-            }
-            for oracle in self.oracles.values_mut() {
-                oracle.committed(bytes)?;
-            }
+    /// An oracle that has to begin again is told of everything again.
+    fn begins_anew(&mut self, sid: Sid) -> Verdict {
+        self.spread()?;
+        let Self { protocol, oracles, local, .. } = self;
+        let Some(oracle) = oracles.get_mut(&sid) else { return Ok(()) };
+        oracle.begins_anew();
+        let (mut model, rules) = (Model::new(), Rules { together: true, local: *local });
+        for bytes in protocol.history.committed() {
+            let executed = Record::decode(bytes)?.execute(&mut model, None, rules)?;
+            oracle.committed(Arc::new(executed), None);
         }
         Ok(())
     }
@@ -156,8 +182,7 @@ impl Together {
 impl Judge for Together {
     fn appended(&mut self, at: At, records: &[u8]) -> Verdict {
         let fresh = self.protocol.appended(at, records)?;
-        self.expired(at, &fresh)?;
-        self.proposed(&fresh)
+        self.proposed(at, &fresh)
     }
 
     fn opened(&mut self, at: At, conn: ConnId, addr: IpAddr) {
@@ -170,7 +195,7 @@ impl Judge for Together {
         if session > 0 {
             self.lives.heard(at, session);
         }
-        if session > 0 && asks_for_ephemeral(frame) {
+        if session > 0 && self.local == LocalSessions::Upgraded && asks_for_ephemeral(frame) {
             self.askers.insert(session);
         }
         if session > 0
@@ -252,13 +277,7 @@ impl Judge for Together {
     fn left(&mut self, at: At, left: Left<'_>) -> Verdict {
         let forgot = left.forgot;
         self.protocol.left(at, left);
-        if forgot {
-            self.spread()?;
-            let Self { protocol, oracles, .. } = self;
-            let order = protocol.history.committed();
-            oracles.get_mut(&at.sid).map_or(Ok(()), |oracle| oracle.begins_anew(order))?;
-        }
-        Ok(())
+        if forgot { self.begins_anew(at.sid) } else { Ok(()) }
     }
 
     fn booted(&mut self, at: At) -> Verdict {
@@ -271,8 +290,7 @@ impl Judge for Together {
 
     fn peer_sent(&mut self, at: At, chan: ChanId, bytes: &[u8]) -> Verdict {
         let fresh = self.protocol.peer_sent(at, chan, bytes)?;
-        self.expired(at, &fresh)?;
-        self.proposed(&fresh)
+        self.proposed(at, &fresh)
     }
 
     fn peer_heard(&mut self, at: At, chan: ChanId, bytes: &[u8]) -> Verdict {

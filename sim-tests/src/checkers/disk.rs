@@ -23,6 +23,14 @@ struct LogFile {
 }
 
 impl LogFile {
+    /// The place in `records` of a txn. Within an epoch they are numbered one by one.
+    fn find(&self, zxid: i64) -> Option<usize> {
+        let is_at = |n: &usize| self.records.get(*n).is_some_and(|record| record.zxid == zxid);
+        let first = self.records.first()?.zxid;
+        let guess = usize::try_from(zxid - first).ok().filter(is_at);
+        guess.or_else(|| self.records.binary_search_by_key(&zxid, |record| record.zxid).ok())
+    }
+
     /// Nothing stands at that place or behind it any more.
     fn cut(&mut self, at: u64) {
         self.records.truncate(self.records.partition_point(|record| record.at < at));
@@ -174,10 +182,10 @@ impl View {
     /// Is this txn in the durable log, or covered by a durable snapshot?
     pub(crate) fn holds(&self, zxid: i64) -> bool {
         zxid <= self.snapshot()
-            || self.files.values().filter(|file| file.named).any(|file| {
-                let found = file.records.binary_search_by_key(&zxid, |record| record.zxid);
-                found.is_ok_and(|n| n < file.synced)
-            })
+            || self
+                .files
+                .values()
+                .any(|file| file.named && file.find(zxid).is_some_and(|place| place < file.synced))
     }
 
     /// Every record of the log above the newest snapshot, ascending.

@@ -154,7 +154,12 @@ impl Chan {
                     return Err(format!("M4: ACK {zxid:#x} behind ACK {last:#x}"));
                 }
                 self.last_ack = zxid;
-                let Ok(n) = self.proposals.binary_search(&zxid) else {
+                let next = self.acked;
+                let found = match self.proposals.get(next) == Some(&zxid) {
+                    true => Ok(next),
+                    false => self.proposals.binary_search(&zxid),
+                };
+                let Ok(n) = found else {
                     return Err(format!("M4: ACK {zxid:#x}, which was never sent to it"));
                 };
                 self.acked = n + 1;
