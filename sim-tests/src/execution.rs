@@ -22,14 +22,14 @@ pub(crate) struct Record {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
     pub(crate) frame: &'a [u8],
-    /// Whom it was by then.
+    /// What it had proven to be when it asked.
     pub(crate) ids: &'a [(String, String)],
 }
 
 /// What sessions are like where a record comes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// Other servers may have ended or taken over a session.
+    /// There are other servers. They may have ended or taken over a session, and follow what is executed.
     pub(crate) together: bool,
     pub(crate) local: LocalSessions,
 }
@@ -121,7 +121,7 @@ impl Record {
 
 impl Executed {
     /// Brings another model to where the one is that executed it.
-    pub(crate) fn follow(&self, model: &mut Model) {
+    pub(crate) fn apply_to(&self, model: &mut Model) {
         model.follow(self.zxid, &self.places);
         if let Some(timeout_ms) = self.begins {
             model.sessions.insert(self.session, timeout_ms);
@@ -142,15 +142,16 @@ fn decide(
 ) -> Result<Answer, String> {
     cx.ids = asked.ids.to_vec();
     let request = decode(asked.frame);
-    let is_local = rules.local == LocalSessions::Kept && !model.sessions.contains_key(&cx.session);
-    let may_not_own = is_local && is_create_of_ephemeral(request.as_ref());
+    let stays_local =
+        rules.local == LocalSessions::Kept && !model.sessions.contains_key(&cx.session);
+    let may_not_own = stays_local && is_create_of_ephemeral(request.as_ref());
     if rules.together
         && !may_not_own
         && let Txn::Error { code: code @ (SESSION_EXPIRED | SESSION_MOVED) } = txn
     {
         return Ok(Err(*code));
     }
-    if is_local {
+    if stays_local {
         cx.no_ephemerals = Some(refusal_of(txn));
     }
     let answer = match request {

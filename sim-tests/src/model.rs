@@ -129,7 +129,8 @@ impl Model {
             match self.children.get_mut(parent) {
                 Some(siblings) if is => _ = siblings.insert(name.to_owned()),
                 Some(siblings) => _ = siblings.remove(name),
-                None => _ = self.children.insert(parent.to_owned(), [name.to_owned()].into()),
+                None if is => _ = self.children.insert(parent.to_owned(), [name.to_owned()].into()),
+                None => {}
             }
         }
         before
@@ -760,6 +761,55 @@ const TABLE: [u32; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_follows_has_the_same_tree() {
+        let delete = |path: &'static str| MultiOp::Delete { path: path.into(), version: -1 };
+        let create = |path: &'static str| {
+            let spec = AclSpec {
+                perms: zoetrope_core::wire::Perms(31),
+                scheme: Some("world".into()),
+                id: Some("anyone".into()),
+            };
+            MultiOp::Create(Create {
+                op: OpCode::Create,
+                path: Some(path.into()),
+                data: Some(b"x"),
+                acl: vec![spec],
+                flags: 0,
+                ttl_ms: -1,
+            })
+        };
+        let set = |path: &'static str| MultiOp::SetData {
+            path: path.into(),
+            data: Some(b"y"),
+            version: -1,
+        };
+        let (mut first, mut other) = (Model::new(), Model::new());
+        let txns = [
+            vec![create("/a"), create("/a/b"), create("/a/c")],
+            // A path that comes and goes, and one that goes and comes.
+            vec![create("/d"), delete("/d"), delete("/a/b"), create("/a/b"), set("/a/b")],
+            // Nothing of this is done.
+            vec![delete("/a/b"), set("/a"), create("/a/c")],
+            // The parent goes with its children.
+            vec![delete("/a/b"), delete("/a/c"), delete("/a"), create("/e")],
+        ];
+        for (zxid, ops) in (1..).zip(txns) {
+            let ids = Vec::new();
+            let cx = Context { zxid, time: 7, session: 1, ids, no_ephemerals: None };
+            first.begin(zxid);
+            let answer = first.write(&Request::Multi(ops), &cx).expect("a multi always answers");
+            assert!(!answer.is_empty());
+            other.follow(zxid, &first.changes());
+            assert_eq!((other.zxid, other.digest), (first.zxid, first.digest));
+            assert_eq!(format!("{:?}", other.nodes), format!("{:?}", first.nodes));
+            for path in ["/", "/a", "/d", "/e"] {
+                assert_eq!(other.children(path), first.children(path), "{path} at {zxid}");
+            }
+        }
+        assert_eq!(other.children("/"), ["e", "zookeeper"]);
+    }
 
     #[test]
     fn an_empty_model_has_the_digest_of_an_empty_java_server() {

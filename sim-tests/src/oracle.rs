@@ -285,7 +285,8 @@ impl Oracle {
         self.model.sessions.keys().copied().collect()
     }
 
-    /// The connection of this server that asked for a txn, and what it said.
+    /// The connection of this server that asked for a txn, and what it said. Clients write only when they were
+    /// welcomed, and no session uses an xid twice.
     pub(crate) fn asked(&self, record: &Record) -> Option<(ConnId, Asked<'_>)> {
         let (session, xid) = (record.header.session.0, record.header.cxid.0);
         if session == 0 || record.creates_session() {
@@ -300,7 +301,7 @@ impl Oracle {
 
     // The committed order.
 
-    /// Executes everything up to `zxid`.
+    /// Executes everything up to `zxid`, or takes over what came of it.
     fn advance(&mut self, zxid: i64) -> Result<(), String> {
         // An ensemble says itself when something is missing.
         let waits = |next: &Next| next.zxid() <= zxid;
@@ -311,7 +312,7 @@ impl Oracle {
             let Next { what, origin, proven } = next;
             let executed = match what {
                 What::Executed(executed) => {
-                    executed.follow(&mut self.model);
+                    executed.apply_to(&mut self.model);
                     executed
                 }
                 What::Logged(record) => Arc::new(self.execute(&record, origin)?),
@@ -330,7 +331,7 @@ impl Oracle {
                 Some(Waiting { frame, ids, .. }) => Some(Asked { frame, ids }),
                 None => {
                     return Err(format!(
-                        "{zxid}: the log has {:?}, which nobody asked for",
+                        "{zxid}: the log has {:?}, for which nobody waits any more",
                         record.txn
                     ));
                 }
@@ -349,6 +350,7 @@ impl Oracle {
     ) {
         if let (Some(answer), Some(id)) = (&executed.answer, origin)
             && let Some(conn) = self.conns.get_mut(&id)
+            && conn.session == executed.session
             && let Some(waiting) = conn.waiting.iter_mut().find(|w| w.is_for(executed.xid))
         {
             waiting.decided = Some((executed.zxid, answer.clone()));

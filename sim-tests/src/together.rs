@@ -1,5 +1,5 @@
 //! The judge of an ensemble: what its servers say to each other is checked by [`Protocol`]; what each of them says to its
-//! clients by an oracle of its own, all of which execute the one order that the protocol has shown to be committed.
+//! clients by an oracle of its own. The one order that the protocol has shown to be committed is executed once for all.
 
 use crate::checkers::{Lives, Protocol, epoch};
 use crate::execution::{Record, Rules};
@@ -134,7 +134,7 @@ impl Together {
         Ok(())
     }
 
-    /// An oracle that has to begin again is told of everything again.
+    /// An oracle that has to begin again is told of everything again. Nobody is connected to its server.
     fn begins_anew(&mut self, sid: Sid) -> Verdict {
         self.spread()?;
         let Self { protocol, oracles, local, .. } = self;
