@@ -22,6 +22,7 @@ import time
 import load
 import members
 import nets
+import zkclient
 
 QUIET = 15.0  # s within which a healed ensemble must take writes
 NO_ROOM = -1  # what a write is refused with while the disk is full
@@ -184,8 +185,8 @@ def run(o):
         print("%s, seed %d: %d acknowledged writes in %.1f min, %d lost, %s; %d znodes on each of %d servers" % (
             o.kinds, o.seed, writers.count(), o.minutes, len(lost),
             ", ".join("%s %d" % pair for pair in sorted(chaos.done.items())), len(trees[0][1]), len(trees)))
-    except TimeoutError as error:
-        problems.append("TimeoutError: %s" % error)
+    except (TimeoutError, zkclient.Lost) as error:
+        problems.append("%s: %s" % (type(error).__name__, error))
     finally:
         if problems:
             print(ensemble.tails())

@@ -130,15 +130,24 @@ class Client:
     def sync(self, path):
         self.ask(SYNC, zk.buf(path))
 
-    def walk(self, path):
-        """Every znode below and at `path`, /zookeeper left out: its data and its stat."""
+    def walk(self, path, silent=None):
+        """Every znode below and at `path`, /zookeeper left out: its data and its stat. A read that is lost is told to
+        `silent`, which raises or lets it be asked again."""
         found, todo = {}, [path]
         while todo:
             at = todo.pop()
             if at == "/zookeeper":
                 continue
-            found[at] = self.get(at)
-            todo += [at.rstrip("/") + "/" + name for name in self.children(at)]
+            try:
+                node, names = self.get(at), self.children(at)
+            except Lost as lost:
+                if silent is None:
+                    raise
+                silent(at, lost)
+                todo.append(at)
+                continue
+            found[at] = node
+            todo += [at.rstrip("/") + "/" + name for name in names]
         return found
 
     def close(self):
