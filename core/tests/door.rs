@@ -122,3 +122,38 @@ fn who_authenticates_without_reading_is_not_answered_for_ever() {
         assert!((9_900..11_000).contains(&answered), "{answered} bytes wait");
     }
 }
+
+/// Sessions go on: their clients are to find another server, or this one when it is back.
+#[test]
+fn a_server_that_is_shutting_down_lets_nobody_in() {
+    let mut bench = Bench::start(Files::new(), Config::default());
+    bench.connect();
+    bench.command(Command::Drain);
+    assert!(bench.closed);
+    assert_eq!(bench.greet(ConnId(2), &support::play::NEWCOMER), None);
+    assert!(bench.closed);
+    assert_eq!(bench.server.sessions().count(), 1);
+}
+
+/// `srst`: what is counted of packets and latencies begins again, what the server holds and has done does not.
+#[test]
+fn statistics_begin_again_when_they_are_reset() {
+    let mut bench = Bench::start(Files::new(), Config::default());
+    bench.connect();
+    bench.ask(&create("/a"));
+    bench.ask(&get("/a"));
+    let counted = |status: Status| {
+        let (read, updated) = (status.read_latency_ms.summary, status.update_latency_ms.summary);
+        let packets = [status.packets_received, status.packets_sent, status.bytes_received];
+        let latencies = [status.latency_ms.count, read.count, updated.count];
+        (packets, latencies, status.reply_size)
+    };
+    let before = bench.server.status();
+    let (znodes, commits) = (before.znode_count, before.commit_count);
+    let (packets, latencies, _) = counted(before);
+    assert!(!packets.contains(&0) && !latencies.contains(&0), "{packets:?}, {latencies:?}");
+    bench.command(Command::ResetStats);
+    let after = bench.server.status();
+    assert_eq!((after.znode_count, after.commit_count), (znodes, commits));
+    assert_eq!(counted(after), ([0; 3], [0; 3], Default::default()));
+}

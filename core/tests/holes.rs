@@ -56,14 +56,7 @@ fn a_damaged_tree_is_not_skipped_over_a_hole() {
 #[test]
 fn a_learner_is_not_brought_level_over_a_hole() {
     let mut bench = Bench::start(directory(), config());
-    let (sid, link) = (Some(Sid(3)), Link::Election);
-    bench.tell(&Input::PeerUp { sid, chan: VOTES, link, addr: addr() });
-    let (state, leader, round, epoch) = (PeerState::Looking, Sid(1), 1, 3);
-    let (zxid, version, config) = (at(3, 2), 2, None);
-    let vote = Notification { state, leader, zxid, round, epoch, version, config };
-    let mut bytes = Vec::new();
-    encode_notification(&vote, &mut bytes);
-    bench.tell(&Input::PeerFrames { chan: VOTES, bytes: &bytes });
+    elected(&mut bench, at(3, 2));
     let first = come(&mut bench, ChanId(20));
     let beyond =
         |(kind, zxid): &(PacketKind, Zxid)| *kind == PacketKind::Proposal && *zxid > at(1, 5);
@@ -71,6 +64,40 @@ fn a_learner_is_not_brought_level_over_a_hole() {
     assert!(bench.given_up.contains(&ChanId(20)));
     let again = come(&mut bench, ChanId(21));
     assert_eq!(again[..2], [(PacketKind::LeaderInfo, at(4, 0)), (PacketKind::Snap, at(3, 2))]);
+}
+
+/// A log that ends before memory begins is followed by another one.
+#[test]
+fn a_learner_is_brought_level_from_several_logs() {
+    let mut files = directory();
+    let tree = files.remove("snapshot.300000000").unwrap();
+    files.remove("log.300000001");
+    files.insert("snapshot.100000008".to_owned(), tree);
+    for counters in [6..=8, 9..=10] {
+        let zxids: Vec<Zxid> = counters.map(|counter| at(1, counter)).collect();
+        files.insert(format!("log.{:x}", zxids[0].0), log(&zxids));
+    }
+    let mut bench = Bench::start(files, config());
+    elected(&mut bench, at(1, 10));
+    let told = come(&mut bench, ChanId(20));
+    let txn =
+        |counter| [PacketKind::Proposal, PacketKind::Commit].map(|kind| (kind, at(1, counter)));
+    let mut expected = vec![(PacketKind::LeaderInfo, at(4, 0)), (PacketKind::Diff, at(1, 10))];
+    expected.extend((5..=10).flat_map(txn));
+    expected.push((PacketKind::NewLeader, at(4, 0)));
+    assert_eq!(told, expected);
+}
+
+/// Server 3 finds that this one, whose history ends there, shall lead.
+fn elected(bench: &mut Bench, zxid: Zxid) {
+    let (sid, link) = (Some(Sid(3)), Link::Election);
+    bench.tell(&Input::PeerUp { sid, chan: VOTES, link, addr: addr() });
+    let (state, leader, round, epoch) = (PeerState::Looking, Sid(1), 1, zxid.0 >> 32);
+    let (version, config) = (2, None);
+    let vote = Notification { state, leader, zxid, round, epoch, version, config };
+    let mut bytes = Vec::new();
+    encode_notification(&vote, &mut bytes);
+    bench.tell(&Input::PeerFrames { chan: VOTES, bytes: &bytes });
 }
 
 /// Server 3 comes, whose history ends in epoch 1. Kind and zxid of what it is sent.

@@ -207,3 +207,23 @@ fn strangers_do_not_fill_the_log() {
     }
     assert_eq!(lines, [1, 2, 3]);
 }
+
+/// Java's digest of a name that is not ASCII depends on the locale of its server (storage §2.8): there, and only there,
+/// this server goes on, and an operator can see that nothing is compared any more.
+#[test]
+fn another_digest_is_told_where_names_are_not_ascii_and_ends_the_server_elsewhere() {
+    for (path, goes_on) in [("/é", true), ("/e", false)] {
+        let mut bench = Bench::start(Files::new(), config());
+        lead(&mut bench);
+        let at = zxid(1);
+        let header = TxnHeader { session: SessionId(77), cxid: Xid(1), zxid: at, time_ms: 1 };
+        let mut bytes = Vec::new();
+        encode_txn(&header, &znode(path, 1), Some(12345), &mut bytes);
+        packet(&mut bench, PacketKind::Proposal, at, Some(&bytes));
+        packet(&mut bench, PacketKind::Commit, at, None);
+        assert_eq!(bench.halted.is_none(), goes_on, "{path}");
+        let told = bench.milestones.contains(&Milestone::DigestMismatch { zxid: at });
+        let counted = bench.server.status().digest_mismatches;
+        assert_eq!((told, counted), (goes_on, u64::from(goes_on)), "{path}");
+    }
+}

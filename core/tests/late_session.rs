@@ -72,3 +72,22 @@ fn a_leader_is_told_of_a_session_that_begins_at_a_follower() {
     let (ping, _) = decode_packet(&sent, 1 << 20).unwrap().unwrap();
     assert_eq!(decode_touches(ping.data.unwrap()).unwrap(), [(session, 10_000)]);
 }
+
+/// Nothing else may come afterwards that would bring the answer along.
+#[test]
+fn a_sync_is_answered_as_soon_as_the_leader_has_answered_it() {
+    let mut bench = Bench::start(Files::new(), config());
+    lead(&mut bench);
+    assert_eq!(bench.greet(CONN, &request()), None);
+    let session = bench.server.connections().next().expect("it waits for its session").session;
+    let opens = Txn::CreateSession { timeout_ms: 10_000 };
+    propose_for(&mut bench, (session, Xid(0)), 1, &opens);
+    packet(&mut bench, PacketKind::Commit, zxid(1), None);
+    bench.replies.clear();
+    let mut bytes = Vec::new();
+    Request::Sync { path: Some("/".into()) }.encode(Xid(7), &mut bytes);
+    assert_eq!(bench.send_on(CONN, &bytes), []);
+    packet(&mut bench, PacketKind::Sync, Zxid::ZERO, None);
+    let mut r = Reader::new(&bench.replies[4..]);
+    assert_eq!((r.int(), r.long(), r.int()), (Ok(7), Ok(zxid(1).0), Ok(0)));
+}

@@ -266,3 +266,26 @@ fn a_silent_observer_is_given_up() {
     assert!(bench.given_up.contains(&ONE));
     assert_eq!(bench.server.phase(), Phase::Following);
 }
+
+#[test]
+fn an_observer_goes_on_to_another_follower_when_one_cannot_be_reached() {
+    let mut config = Config { observer_masters: true, ..config() };
+    let members = &mut config.ensemble.as_mut().unwrap().members;
+    for (sid, observer) in [(1, true), (4, false)] {
+        members.insert(Sid(sid), Member { addresses: Vec::new(), observer, client: None });
+    }
+    let mut bench = Bench::start(Files::new(), config);
+    elect(&mut bench);
+    let link = Link::ObserverMaster;
+    let mut tried = Vec::new();
+    for _ in 0..3 {
+        let &(sid, via) = bench.asked_for.last().expect("it observes somebody");
+        assert_eq!(via, link);
+        tried.push(sid);
+        bench.tell(&Input::Unreachable { sid, link });
+        bench.ring_after(50, Timer::Peers);
+    }
+    // Not the leader, which has enough to do.
+    let (one, other) = (tried[0], if tried[0] == Sid(3) { Sid(4) } else { Sid(3) });
+    assert_eq!(tried, [one, other, one]);
+}

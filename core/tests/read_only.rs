@@ -176,3 +176,21 @@ fn nobody_is_served_where_it_was_not_asked_for() {
     bench.ring_after(60_000, Timer::Election);
     assert_eq!(bench.server.phase(), Phase::Looking);
 }
+
+/// An id may come again when a server starts anew and its clock has been set back. Sessions of the ensemble are not
+/// tracked where there is no quorum, and still own what they have created.
+#[test]
+fn a_session_made_without_a_quorum_has_an_id_of_its_own() {
+    let mut bench = Bench::start(Files::new(), willing());
+    let first = SessionId::seed(Sid(1), bench.now.wall_ms);
+    lead(&mut bench);
+    let opens = Txn::CreateSession { timeout_ms: 10_000 };
+    propose_for(&mut bench, (first, Xid(0)), 1, &opens);
+    packet(&mut bench, PacketKind::Commit, zxid(1), None);
+    lose_quorum(&mut bench);
+    bench.ring_after(2_000, Timer::Election);
+    assert_eq!(bench.server.phase(), Phase::ReadOnly);
+    let hello = ConnectRequest { last_zxid_seen: zxid(1), ..new(Some(true)) };
+    let (session, ..) = bench.greet(CONN, &hello).unwrap();
+    assert_eq!(session, first.next());
+}

@@ -169,3 +169,16 @@ fn a_snapshot_taken_under_writes_and_the_log_are_the_tree() {
     assert!(told > 100, "{told} of 150 damaged trees were told");
     assert!(slices > 1500 && writes > 3000, "{slices} slices, {writes} writes between them");
 }
+
+#[test]
+fn how_long_a_snapshot_took_is_told() {
+    let mut bench = Bench::start(Files::new(), config());
+    bench.connect();
+    let before = bench.server.status().snapshot_ms;
+    bench.slow_snapshot = true;
+    bench.command(Command::Snapshot);
+    bench.now.mono = bench.now.mono.plus_ms(70);
+    while bench.write_slice() {}
+    let after = bench.server.status().snapshot_ms;
+    assert_eq!((after.count, after.sum, after.max), (before.count + 1, before.sum + 70, 70));
+}

@@ -75,3 +75,20 @@ fn it_is_given_up_when_a_leader_says_so() {
     let cut = Milestone::SyncBegun { kind: PacketKind::Trunc.number(), zxid: zxid(2) };
     assert!(bench.milestones.contains(&cut));
 }
+
+#[test]
+fn a_tree_is_on_its_way_until_it_is_on_the_disk() {
+    let mut bench = Bench::start(Files::new(), config());
+    lead(&mut bench);
+    assert!(!bench.server.takes_tree(), "it lacked nothing");
+    bench.tell(&Input::PeerDown { chan: STREAM });
+    offered(&mut bench, 2);
+    assert!(!bench.server.takes_tree());
+    packet(&mut bench, PacketKind::Snap, zxid(9), None);
+    assert!(bench.server.takes_tree(), "it is announced");
+    bench.slow_snapshot = true;
+    bench.tell(&Input::PeerFrames { chan: STREAM, bytes: &tree() });
+    assert!(bench.server.takes_tree(), "it is being written");
+    while bench.write_slice() {}
+    assert!(!bench.server.takes_tree());
+}

@@ -400,4 +400,77 @@ mod tests {
         let outcome = me.on_notification(Sid(2), &decided, &ensemble, now);
         assert_eq!(outcome.elected, Some(Elected { vote: vote(3, 7), round: 1 }));
     }
+
+    #[test]
+    fn a_leader_of_another_epoch_is_another_leader() {
+        let ensemble = three();
+        // The epoch of who follows, the version of what it speaks, and whether it speaks of the same leader.
+        for (epoch, version, same) in [(1, 2, true), (2, 2, false), (-1, 0, true)] {
+            let mut me = looking(7);
+            let follows = says(PeerState::Following, Vote { epoch, ..vote(2, 5) }, 9);
+            let follows = Notification { version, ..follows };
+            me.on_notification(Sid(1), &follows, &ensemble, Instant::default());
+            let leads = says(PeerState::Leading, vote(2, 5), 9);
+            let outcome = me.on_notification(Sid(2), &leads, &ensemble, Instant::default());
+            assert_eq!(outcome.elected.is_some(), same, "epoch {epoch}, version {version}");
+        }
+    }
+
+    #[test]
+    fn who_votes_for_a_leader_in_its_round_counts_as_one_who_follows_it() {
+        let (ensemble, now) = (of(5), Instant::default());
+        let mut me = Looking::new(ME, 1, vote(3, 7), &ensemble, now);
+        me.on_notification(Sid(1), &says(PeerState::Looking, vote(2, 9), 1), &ensemble, now);
+        assert_eq!(me.proposal(), vote(2, 9));
+        // With this server's own vote that makes three of five.
+        let leads = says(PeerState::Leading, vote(2, 9), 1);
+        let outcome = me.on_notification(Sid(2), &leads, &ensemble, now);
+        assert_eq!(outcome.elected, Some(Elected { vote: vote(2, 9), round: 1 }));
+    }
+
+    #[test]
+    fn what_was_said_in_an_earlier_round_elects_nobody_in_this_one() {
+        let (ensemble, now) = (of(5), Instant::default());
+        let mut me = Looking::new(ME, 1, vote(3, 7), &ensemble, now);
+        let follows = |leader, round| says(PeerState::Following, vote(leader, 9), round);
+        me.on_notification(Sid(1), &follows(5, 1), &ensemble, now);
+        me.on_notification(Sid(4), &says(PeerState::Looking, vote(4, 5), 6), &ensemble, now);
+        assert_eq!(me.round(), 6);
+        // It follows somebody else by now.
+        me.on_notification(Sid(1), &follows(4, 5), &ensemble, now);
+        me.on_notification(Sid(2), &follows(5, 6), &ensemble, now);
+        let leads = says(PeerState::Leading, vote(5, 9), 6);
+        assert_eq!(me.on_notification(Sid(5), &leads, &ensemble, now).elected, None);
+    }
+
+    /// The old one may be given up, and the new one made, by votes that come in one turn.
+    #[test]
+    fn a_choice_that_was_given_up_waits_anew_for_a_better_vote() {
+        let (ensemble, start) = (of(5), Instant::default());
+        let everybody = [1, 2, 4, 5].map(Sid).into();
+        let mut me = Looking::new(ME, 1, vote(3, 7), &ensemble, start);
+        let mut hear = |sids: &[i64], vote, at| {
+            for sid in sids {
+                let vote = says(PeerState::Looking, vote, 1);
+                me.on_notification(Sid(*sid), &vote, &ensemble, at);
+            }
+            me.decided(&ensemble, &everybody, at)
+        };
+        assert_eq!(hear(&[1, 2], vote(3, 7), start), None);
+        let later = start.plus_ms(FINALIZE_MS - 1);
+        assert_eq!(hear(&[4, 1, 2], vote(4, 8), later), None);
+        assert_eq!(hear(&[], vote(4, 8), later.plus_ms(FINALIZE_MS - 1)), None);
+        let elected = Some(Elected { vote: vote(4, 8), round: 1 });
+        assert_eq!(hear(&[], vote(4, 8), later.plus_ms(FINALIZE_MS)), elected);
+    }
+
+    /// Who looks for a leader for long, alone perhaps, must not burden the others, nor be silent for long.
+    #[test]
+    fn everybody_is_told_again_less_and_less_often_and_at_least_every_other_second() {
+        let mut me = looking(7);
+        let due: Vec<u64> =
+            (0..8_000).filter(|ms| me.is_resend_due(Instant::from_ms(*ms))).collect();
+        assert_eq!(due, [200, 600, 1_400, 3_000, 5_000, 7_000]);
+        assert_eq!(me.next_at(), Instant::from_ms(9_000));
+    }
 }

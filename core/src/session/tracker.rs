@@ -244,6 +244,7 @@ mod tests {
         let late = Instant::from_ms(99_000);
         assert_eq!((tracker.expired(late), tracker.expired_local(late)), (vec![], vec![ONE]));
         tracker.make_global(ONE);
+        assert_eq!((tracker.expired(late), tracker.expired_local(late)), (vec![ONE], vec![]));
         tracker.touch(ONE, Instant::from_ms(9000));
         assert_eq!((tracker.expired(late), tracker.expired_local(late)), (vec![ONE], vec![]));
         tracker.remove(ONE);
@@ -259,5 +260,29 @@ mod tests {
         assert_eq!(tracker.expired(Instant::from_ms(99_000)), []);
         assert!(tracker.remove(ONE).is_some());
         assert!(tracker.buckets.is_empty());
+    }
+
+    #[test]
+    fn a_client_that_comes_back_may_ask_for_another_timeout() {
+        let mut tracker = SessionTracker::new(2000);
+        tracker.add(ONE, 4000, Instant::default());
+        tracker.resume(ONE, 10_000, Instant::from_ms(1000));
+        assert_eq!(tracker.expired(Instant::from_ms(11_999)), []);
+        assert_eq!(tracker.expired(Instant::from_ms(12_000)), [ONE]);
+        tracker.touch(ONE, Instant::from_ms(2000));
+        assert_eq!(tracker.expired(Instant::from_ms(13_999)), []);
+    }
+
+    #[test]
+    fn a_session_is_where_it_first_asks_until_it_moves() {
+        let mut tracker = SessionTracker::new(2000);
+        tracker.add(ONE, 4000, Instant::default());
+        let learner = Home::At(ChanId(3));
+        assert!(tracker.is_at(ONE, learner));
+        assert!(!tracker.is_at(ONE, Home::Here));
+        assert!(tracker.is_at(ONE, learner));
+        tracker.move_to_home(ONE, Home::Here);
+        assert!(tracker.is_at(ONE, Home::Here));
+        assert!(!tracker.is_at(ONE, learner));
     }
 }

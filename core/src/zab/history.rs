@@ -255,4 +255,49 @@ mod tests {
         assert_eq!(history.after(Zxid(0x1_0000_0001)).count(), 1);
         assert_eq!(history.after(Zxid(0x1_0000_0002)).count(), 0);
     }
+
+    /// Logs these txns, each of them with 10 000 bytes of its own.
+    fn grow(history: &mut History, zxids: std::ops::RangeInclusive<i64>) {
+        for n in zxids {
+            history.push(Zxid(n), &[n as u8; 10_000], Zxid(n));
+        }
+    }
+
+    fn copy(history: &mut History, all: bool, copied: &mut BTreeMap<u64, Vec<u8>>) {
+        while let Some((number, block)) = history.copy_block(all) {
+            copied.insert(number, block.to_vec());
+        }
+    }
+
+    #[test]
+    fn a_copy_begun_while_the_history_grows_has_all_of_it() {
+        let mut history = History::starting_after(Zxid(0));
+        grow(&mut history, 1..=20);
+        history.start_copy();
+        let mut copied = BTreeMap::new();
+        copy(&mut history, false, &mut copied);
+        assert_eq!(copied.len(), history.blocks.len() - 1, "the last one still grows");
+        grow(&mut history, 21..=50);
+        copy(&mut history, false, &mut copied);
+        copy(&mut history, true, &mut copied);
+        let mut again = History { blocks: VecDeque::new(), ..history.clone() };
+        assert_eq!(again.set_blocks(copied.clone()), Ok(()));
+        assert!(again.after(Zxid(0)).eq(history.after(Zxid(0))));
+        copied.remove(&3);
+        assert!(again.set_blocks(copied).is_err(), "a block is missing");
+    }
+
+    /// A tree that comes from a leader brings a history of its own.
+    #[test]
+    fn a_copy_is_one_of_the_history_it_was_begun_with() {
+        let mut history = History::starting_after(Zxid(0));
+        grow(&mut history, 1..=20);
+        assert!(!history.is_being_copied());
+        history.start_copy();
+        assert!(history.is_being_copied());
+        assert!(!History::starting_after(Zxid(20)).is_being_copied());
+        history.end_copy();
+        assert!(!history.is_being_copied());
+        assert_eq!(history.copy_block(true), None);
+    }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Bench {
     pub(crate) paused: BTreeSet<ChanId>,
     /// Links the server has given up.
     pub(crate) given_up: BTreeSet<ChanId>,
+    /// Links the server has asked for.
+    pub(crate) asked_for: Vec<(Sid, Link)>,
 }
 
 const NOW: Now = Now { mono: Instant(1), wall_ms: 1_795_400_000_000 };
@@ -77,6 +79,7 @@ impl Bench {
             sent: Vec::new(),
             paused: BTreeSet::new(),
             given_up: BTreeSet::new(),
+            asked_for: Vec::new(),
         };
         bench.run();
         bench
@@ -175,9 +178,9 @@ impl Bench {
                     Effect::Disconnect { chan } => {
                         self.given_up.insert(chan);
                     }
+                    Effect::Connect { sid, link } => self.asked_for.push((sid, link)),
                     Effect::Halt
                     | Effect::FsyncDir
-                    | Effect::Connect { .. }
                     | Effect::Pause { .. }
                     | Effect::Resume { .. }
                     | Effect::SetTimer { .. } => {}
