@@ -2,6 +2,7 @@
 //! §2.4, §3). Shares no code with the core's tree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use zoetrope_core::Zxid;
 use zoetrope_core::wire::{
@@ -29,6 +30,8 @@ pub(crate) struct Node {
     created: i32,
     aversion: i32,
     owner: i64,
+    /// How many children it has.
+    children: i32,
     /// What it adds to the tree's digest.
     weight: u32,
 }
@@ -71,7 +74,6 @@ const INVALID_ACL: i32 = -114;
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) nodes: BTreeMap<Arc<str>, Arc<Node>>,
-    children: BTreeMap<String, BTreeSet<String>>,
     pub(crate) sessions: BTreeMap<i64, i32>,
     pub(crate) zxid: i64,
     happenings: Vec<Happening>,
@@ -84,7 +86,7 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new() -> Self {
         let to_all = |perms| Entries::from([(perms, "world".to_owned(), "anyone".to_owned())]);
-        let node = |perms, aversion| Node {
+        let node = |perms, aversion, children| Node {
             data: Some([].into()),
             acl: to_all(perms),
             czxid: 0,
@@ -96,21 +98,21 @@ impl Model {
             created: 0,
             aversion,
             owner: 0,
+            children,
             weight: 0,
         };
         let mut model = Self {
             nodes: BTreeMap::new(),
-            children: BTreeMap::new(),
             sessions: BTreeMap::new(),
             zxid: 0,
             happenings: Vec::new(),
             digest: 0,
             before: Vec::new(),
         };
-        model.put("/", Some(node(31, 0)));
-        model.put("/zookeeper", Some(node(31, 0)));
-        model.put("/zookeeper/quota", Some(node(31, 0)));
-        model.put("/zookeeper/config", Some(node(1, -1)));
+        model.put("/", Some(node(31, 0, 1)));
+        model.put("/zookeeper", Some(node(31, 0, 2)));
+        model.put("/zookeeper/quota", Some(node(31, 0, 0)));
+        model.put("/zookeeper/config", Some(node(1, -1, 0)));
         model.before.clear();
         model
     }
@@ -118,21 +120,12 @@ impl Model {
     /// The only way the tree changes. Answers what was there.
     fn place(&mut self, path: Arc<str>, node: Option<Arc<Node>>) -> Option<Arc<Node>> {
         let weight = |node: &Option<Arc<Node>>| node.as_ref().map_or(0, |n| u64::from(n.weight));
-        let (is, after) = (node.is_some(), weight(&node));
+        let after = weight(&node);
         let before = match node {
-            Some(node) => self.nodes.insert(path.clone(), node),
+            Some(node) => self.nodes.insert(path, node),
             None => self.nodes.remove(&path),
         };
         self.digest = self.digest.wrapping_sub(weight(&before)).wrapping_add(after);
-        if is != before.is_some() && &*path != "/" {
-            let (parent, name) = (parent_of(&path), name_of(&path));
-            match self.children.get_mut(parent) {
-                Some(siblings) if is => _ = siblings.insert(name.to_owned()),
-                Some(siblings) => _ = siblings.remove(name),
-                None if is => _ = self.children.insert(parent.to_owned(), [name.to_owned()].into()),
-                None => {}
-            }
-        }
         before
     }
 
@@ -181,24 +174,39 @@ impl Model {
     }
 
     /// Names of the children, sorted.
-    pub(crate) fn children(&self, path: &str) -> Vec<&str> {
-        self.children.get(path).into_iter().flatten().map(String::as_str).collect()
+    fn children(&self, path: &str) -> Vec<&str> {
+        let prefix = if path == "/" { "/".to_owned() } else { format!("{path}/") };
+        let mut names = Vec::new();
+        let mut from = Bound::Excluded(prefix.clone());
+        'from: loop {
+            let range = (from.as_ref().map(String::as_str), Bound::Unbounded);
+            for (path, _) in self.nodes.range::<str, _>(range) {
+                let Some(name) = path.strip_prefix(prefix.as_str()) else { break };
+                let Some(end) = name.find('/') else {
+                    names.push(name);
+                    continue;
+                };
+                // What is below a child is passed over: '0' comes after '/'.
+                from = Bound::Included(format!("{prefix}{}0", &name[..end]));
+                continue 'from;
+            }
+            return names;
+        }
     }
 
     pub(crate) fn stat(&self, path: &str) -> Stat {
         let node = &self.nodes[path];
-        let children = self.children.get(path).map_or(0, BTreeSet::len) as i32;
         Stat {
             czxid: Zxid(node.czxid),
             mzxid: Zxid(node.mzxid),
             ctime: node.ctime,
             mtime: node.mtime,
             version: node.version,
-            cversion: 2 * node.created - children,
+            cversion: 2 * node.created - node.children,
             aversion: node.aversion,
             ephemeral_owner: if is_session(node.owner) { node.owner } else { 0 },
             data_length: node.data.as_ref().map_or(0, |data| data.len()) as i32,
-            num_children: children,
+            num_children: node.children,
             pzxid: Zxid(node.pzxid),
         }
     }
@@ -211,10 +219,6 @@ impl Model {
 
     fn at(&self, path: &str) -> Result<&Node, i32> {
         self.nodes.get(if path.is_empty() { "/" } else { path }).map(|node| &**node).ok_or(NO_NODE)
-    }
-
-    fn is_leaf(&self, path: &str) -> bool {
-        self.children.get(path).is_none_or(BTreeSet::is_empty)
     }
 
     // Writes.
@@ -279,7 +283,7 @@ impl Model {
             CONTAINER => node.created > 0,
             owner => (owner as u64) >> 56 == 0xff && cx.time - node.mtime > ttl,
         };
-        if !due || !self.is_leaf(path) {
+        if !due || node.children > 0 {
             return Err(format!("{path} may not be reaped: {node:?}"));
         }
         self.remove(path, cx.zxid);
@@ -335,11 +339,13 @@ impl Model {
             created: 0,
             aversion: 0,
             owner,
+            children: 0,
             weight: 0,
         };
         self.put(&path, Some(node));
         self.change(&parent, |above| {
             above.created += 1;
+            above.children += 1;
             above.pzxid = cx.zxid;
         });
         self.happenings.push(Happening { kind: 1, path: path.as_str().into(), acl, parent_acl });
@@ -352,8 +358,9 @@ impl Model {
             return Err(BAD_ARGUMENTS);
         }
         allowed(&self.at(if cut == 0 { "/" } else { &path[..cut] })?.acl, &cx.ids, 8)?;
-        same_version(self.at(path)?.version, version)?;
-        if !self.is_leaf(path) {
+        let node = self.at(path)?;
+        same_version(node.version, version)?;
+        if node.children > 0 {
             return Err(-111);
         }
         self.remove(path, cx.zxid);
@@ -363,7 +370,10 @@ impl Model {
     fn remove(&mut self, path: &str, zxid: i64) {
         let acl = self.nodes[path].acl.clone();
         self.put(path, None);
-        self.change(parent_of(path), |above| above.pzxid = zxid);
+        self.change(parent_of(path), |above| {
+            above.children -= 1;
+            above.pzxid = zxid;
+        });
         let parent_acl = self.nodes[parent_of(path)].acl.clone();
         self.happenings.push(Happening { kind: 2, path: path.into(), acl, parent_acl });
     }
@@ -493,11 +503,14 @@ impl Model {
                     created: 0,
                     aversion: 0,
                     owner,
+                    children: 0,
                     weight: 0,
                 };
+                let fresh = i32::from(!self.nodes.contains_key(&**path));
                 self.put(path, Some(node));
                 self.change(parent_of(path), |above| {
                     above.created = *parent_cversion;
+                    above.children += fresh;
                     above.pzxid = cx.zxid;
                 });
                 let parent_acl = self.nodes[parent_of(path)].acl.clone();
@@ -699,10 +712,6 @@ pub(crate) fn parent_of(path: &str) -> &str {
     }
 }
 
-fn name_of(path: &str) -> &str {
-    &path[path.rfind('/').map_or(0, |at| at + 1)..]
-}
-
 fn is_session(owner: i64) -> bool {
     owner != 0 && owner != CONTAINER && (owner as u64) >> 56 != 0xff
 }
@@ -723,40 +732,20 @@ fn multi_header(kind: i32, err: i32) -> Vec<u8> {
 }
 
 fn digest_of(path: &str, node: &Node) -> u32 {
-    let mut bytes = if path == "/" { Vec::new() } else { path.as_bytes().to_vec() };
-    bytes.extend(node.data.as_deref().unwrap_or_default());
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(if path == "/" { &[] } else { path.as_bytes() });
+    sum.update(node.data.as_deref().unwrap_or_default());
+    let mut numbers = Vec::with_capacity(60);
     for long in [node.czxid, node.mzxid, node.pzxid, node.ctime, node.mtime] {
-        bytes.extend(long.to_be_bytes());
+        numbers.extend(long.to_be_bytes());
     }
     for int in [node.version, node.created, node.aversion] {
-        bytes.extend(int.to_be_bytes());
+        numbers.extend(int.to_be_bytes());
     }
-    bytes.extend(node.owner.to_be_bytes());
-    crc32(&bytes)
+    numbers.extend(node.owner.to_be_bytes());
+    sum.update(&numbers);
+    sum.finalize()
 }
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        let index = (crc ^ u32::from(*byte)) & 0xff;
-        TABLE[index as usize] ^ (crc >> 8)
-    })
-}
-
-const TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut n = 0;
-    while n < 256 {
-        let mut crc = n as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
-            bit += 1;
-        }
-        table[n] = crc;
-        n += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {
@@ -812,8 +801,21 @@ mod tests {
     }
 
     #[test]
+    fn children_are_those_right_below_however_their_names_sort() {
+        let mut model = Model::new();
+        let node = Node::clone(&model.nodes["/zookeeper/quota"]);
+        // '-' and '.' come before '/', '0' comes after it.
+        for path in ["/a", "/a-", "/a/b", "/a/b-", "/a/b.", "/a/b/x", "/a/b/x/y", "/a/b0", "/a0"] {
+            model.put(path, Some(node.clone()));
+        }
+        assert_eq!(model.children("/"), ["a", "a-", "a0", "zookeeper"]);
+        assert_eq!(model.children("/a"), ["b", "b-", "b.", "b0"]);
+        assert_eq!(model.children("/a/b"), ["x"]);
+        assert!(model.children("/a/b0").is_empty());
+    }
+
+    #[test]
     fn an_empty_model_has_the_digest_of_an_empty_java_server() {
         assert_eq!(Model::new().digest, 1_371_985_504);
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 }

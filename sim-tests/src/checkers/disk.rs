@@ -1,6 +1,7 @@
 //! What is on a server's disk, as its device operations say: which log records, which snapshots, and what of both
 //! survives a loss of power.
 
+use simd_adler32::Adler32;
 use std::collections::{BTreeMap, BTreeSet};
 use zoetrope_io_sim::Op;
 
@@ -61,16 +62,9 @@ pub(crate) fn records(bytes: &[u8]) -> Vec<(usize, i64)> {
 
 /// The checksum of a record (storage §1.3).
 pub(crate) fn adler32(bytes: &[u8]) -> u32 {
-    let (mut a, mut b) = (1u32, 0u32);
-    // So many bytes do not overflow the sums.
-    for part in bytes.chunks(5_552) {
-        for byte in part {
-            a += u32::from(*byte);
-            b += a;
-        }
-        (a, b) = (a % 65_521, b % 65_521);
-    }
-    b << 16 | a
+    let mut sum = Adler32::new();
+    sum.write(bytes);
+    sum.finish()
 }
 
 /// Offset and bytes of each txn of a stretch of log; ends where no whole record begins.
@@ -185,6 +179,7 @@ impl View {
             || self
                 .files
                 .values()
+                .rev()
                 .any(|file| file.named && file.find(zxid).is_some_and(|place| place < file.synced))
     }
 

@@ -259,7 +259,7 @@ impl Protocol {
         Ok(fresh)
     }
 
-    fn sends(&mut self, sid: Sid, chan: ChanId, packet: &Packet) -> Verdict {
+    fn sends(&mut self, sid: Sid, chan: ChanId, packet: &Packet<'_>) -> Verdict {
         let Some(end) = self.chans.get_mut(&(sid, chan)) else { return Ok(()) };
         // Who has opened the link is the learner.
         if end.peer.began {
@@ -368,7 +368,7 @@ impl Protocol {
     }
 
     /// A follower tells its observers nothing but what is committed, and what it would still hold without power.
-    fn hands_on(&mut self, sid: Sid, chan: ChanId, packet: &Packet) -> Verdict {
+    fn hands_on(&mut self, sid: Sid, chan: ChanId, packet: &Packet<'_>) -> Verdict {
         let zxid = packet.zxid;
         if matches!(packet.kind, DIFF | TRUNC | SNAP) {
             self.brings_level(sid, chan)?;
@@ -423,7 +423,7 @@ impl Protocol {
         })
     }
 
-    fn acks_epoch(&mut self, sid: Sid, end: &Chan, packet: &Packet) -> Verdict {
+    fn acks_epoch(&mut self, sid: Sid, end: &Chan, packet: &Packet<'_>) -> Verdict {
         let epoch = end.epoch.ok_or("E3: ACKEPOCH before LEADERINFO")?;
         let known = self.known(sid);
         let on_disk = known.performed.epochs;
@@ -572,7 +572,7 @@ pub(crate) fn zxid_of(txn: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(txn.get(12..20)?.try_into().ok()?))
 }
 
-fn story(packet: &Packet) -> String {
+fn story(packet: &Packet<'_>) -> String {
     let name = match packet.kind {
         LEADERINFO => "LEADERINFO",
         FOLLOWERINFO => "FOLLOWERINFO",

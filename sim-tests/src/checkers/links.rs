@@ -69,7 +69,11 @@ impl Chan {
     }
 
     /// A packet of a leader, at either end.
-    pub(crate) fn on_leader(&mut self, packet: &Packet, history: &History) -> Result<(), String> {
+    pub(crate) fn on_leader(
+        &mut self,
+        packet: &Packet<'_>,
+        history: &History,
+    ) -> Result<(), String> {
         let zxid = packet.zxid;
         match packet.kind {
             LEADERINFO => self.epoch = Some(epoch(zxid)),
@@ -142,7 +146,7 @@ impl Chan {
     }
 
     /// A packet of a learner, at either end.
-    pub(crate) fn on_learner(&mut self, packet: &Packet) -> Result<(), String> {
+    pub(crate) fn on_learner(&mut self, packet: &Packet<'_>) -> Result<(), String> {
         match packet.kind {
             FOLLOWERINFO | OBSERVERINFO => self.observer = packet.kind == OBSERVERINFO,
             ACKEPOCH => self.learner = packet.zxid,
@@ -175,7 +179,7 @@ mod tests {
     use super::*;
     use zoetrope_core::{ChanId, Link, Sid};
 
-    fn packet(kind: i32, zxid: i64) -> Packet {
+    fn packet(kind: i32, zxid: i64) -> Packet<'static> {
         Packet { kind, zxid, data: None }
     }
 

@@ -1,5 +1,6 @@
 //! Quorum packets, read from a stream that is cut anywhere. A parser of its own: the core's must not judge itself.
 
+use std::borrow::Cow;
 use zoetrope_core::wire::Reader;
 
 pub(crate) const PROPOSAL: i32 = 2;
@@ -23,13 +24,13 @@ const SIGNATURE: &[u8] = b"\0\0\0\x0aBenWasHere";
 
 /// A quorum packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Packet {
+pub(crate) struct Packet<'a> {
     pub(crate) kind: i32,
     pub(crate) zxid: i64,
-    pub(crate) data: Option<Vec<u8>>,
+    pub(crate) data: Option<Cow<'a, [u8]>>,
 }
 
-impl Packet {
+impl Packet<'_> {
     /// The txn it carries, if it does.
     pub(crate) fn txn(&self) -> Option<&[u8]> {
         let data = self.data.as_deref()?;
@@ -38,6 +39,11 @@ impl Packet {
             INFORM_AND_ACTIVATE => data.get(8..),
             _ => None,
         }
+    }
+
+    fn into_owned<'a>(self) -> Packet<'a> {
+        let data = self.data.map(|data| Cow::Owned(data.into_owned()));
+        Packet { data, ..self }
     }
 }
 
@@ -51,9 +57,25 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// Takes bytes in and answers the packets that are whole.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Packet> {
-        self.buf.extend_from_slice(bytes);
-        let (mut packets, mut rest) = (Vec::new(), &self.buf[..]);
+    pub(crate) fn feed<'a>(&mut self, bytes: &'a [u8]) -> Vec<Packet<'a>> {
+        // Most often nothing is left of what came before.
+        let mut held = std::mem::take(&mut self.buf);
+        if held.is_empty() {
+            let (packets, read) = self.split(bytes);
+            self.buf.extend_from_slice(&bytes[read..]);
+            return packets;
+        }
+        held.extend_from_slice(bytes);
+        let (packets, read) = self.split(&held);
+        let packets = packets.into_iter().map(Packet::into_owned).collect();
+        held.drain(..read);
+        self.buf = held;
+        packets
+    }
+
+    /// The packets that are whole, and how many bytes they and what is between them take.
+    fn split<'a>(&mut self, bytes: &'a [u8]) -> (Vec<Packet<'a>>, usize) {
+        let (mut packets, mut rest) = (Vec::new(), bytes);
         loop {
             if self.in_snapshot {
                 let Some(len) = snapshot_length(rest) else { break };
@@ -65,16 +87,14 @@ impl Stream {
             self.in_snapshot = packet.kind == SNAP;
             packets.push(packet);
         }
-        let read = self.buf.len() - rest.len();
-        self.buf.drain(..read);
-        packets
+        (packets, bytes.len() - rest.len())
     }
 }
 
-fn packet(bytes: &[u8]) -> Option<(Packet, usize)> {
+fn packet(bytes: &[u8]) -> Option<(Packet<'_>, usize)> {
     let mut r = Reader::new(bytes);
     let (kind, zxid) = (r.int().ok()?, r.long().ok()?);
-    let data = r.buffer().ok()?.map(<[u8]>::to_vec);
+    let data = r.buffer().ok()?.map(Cow::Borrowed);
     let ids = r.int().ok()?;
     for _ in 0..ids.max(0) {
         r.buffer().ok()?;

@@ -2,6 +2,7 @@
 
 use crate::{Ended, Exit};
 use sim_tests::{Kin, Visit, guarded, judge_scenario, thread_cpu_ns, world};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zoetrope_io_sim::{Figures, Judge, Mistake, Scenario, Step, World};
@@ -21,6 +22,9 @@ pub(crate) struct Args {
     /// Seeds of the swarm
     #[arg(long, value_name = "N", default_value_t = 100)]
     seeds: u64,
+    /// Only this seed, and only how much memory it takes, in MiB
+    #[arg(long, value_name = "N", hide = true)]
+    memory_of: Option<u64>,
 }
 
 /// Plays all steps and answers how many txns were committed, all of one epoch.
@@ -60,17 +64,37 @@ fn measure(what: &str, more: &str, step: &[Step], target: &str) -> Result<(), St
     Ok(())
 }
 
-/// A line of this process's status in MiB; 0 where the system does not say.
-fn memory(name: &str) -> f64 {
+/// The most memory this process had, in MiB; 0 where the system does not say.
+fn peak() -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
     kib.unwrap_or(0.0) / 1024.0
 }
 
+/// What that seed takes in a process of its own: in one that runs many, what is free but kept for the next counts as well.
+fn memory_of(seed: u64) -> Result<f64, String> {
+    let this =
+        std::env::current_exe().map_err(|error| format!("where this program is: {error}"))?;
+    let mut bench = Command::new(this);
+    bench.args(["bench", "--memory-of", &seed.to_string()]);
+    let said = bench.output().map_err(|error| format!("seed {seed}: {error}"))?;
+    let text = String::from_utf8_lossy(&said.stdout);
+    text.trim()
+        .parse()
+        .map_err(|_| format!("seed {seed}: {}{text}", String::from_utf8_lossy(&said.stderr)))
+}
+
+fn one(seed: u64) -> Result<(), String> {
+    let report = judge_scenario(&Kin::Ensemble.scenario(seed), Mistake::None);
+    if let Some(violation) = report.violation {
+        return Err(violation.to_string());
+    }
+    println!("{:.1}", peak());
+    Ok(())
+}
+
 fn swarm(seeds: u64) -> Result<(), String> {
-    // From here on the peak is counted anew.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
     let at = Arc::new(AtomicU64::new(0));
     let now = at.clone();
     // All on one thread, so that the memory of one is there for the next.
@@ -89,17 +113,22 @@ fn swarm(seeds: u64) -> Result<(), String> {
     let crashed = |crash| format!("seed {}: {crash}", at.load(Ordering::Relaxed));
     let (cpu, mut requests) = runs.map_err(crashed)??;
     requests.sort_unstable();
+    let memory = (0..seeds).map(memory_of).collect::<Result<Vec<_>, _>>()?;
     println!(
-        "seeds: {:.0} per CPU-minute, the median of {seeds} has {} requests (target 300); at most {:.0} MiB for the \
-         whole process (target 64)",
+        "seeds: {:.0} per CPU-minute, the median of {seeds} has {} requests (target 300); at most {:.0} MiB for one, in a \
+         process of its own (target 64)",
         seeds as f64 / (cpu as f64 / 6e10),
         requests.get(requests.len() / 2).copied().unwrap_or(0),
-        memory("VmHWM"),
+        memory.into_iter().fold(0.0, f64::max),
     );
     Ok(())
 }
 
 pub(crate) fn run(args: &Args) -> Ended {
+    if let Some(seed) = args.memory_of {
+        one(seed)?;
+        return Ok(Exit::Kept);
+    }
     let busy = [Step::Requests(args.requests)];
     let idle = [Step::Rest, Step::Run(args.hours * 3_600_000)];
     swarm(args.seeds)?;
