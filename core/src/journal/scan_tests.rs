@@ -346,3 +346,51 @@ fn memory_is_bounded_by_the_longest_record() {
         assert!(scanner.buffered() < 3000);
     }
 }
+
+/// What is plausible decides whether a bad checksum is damage or an interrupted write.
+#[test]
+fn a_header_is_plausible_if_its_zxid_could_come_next() {
+    const STRIDE: i64 = 1 << 16;
+    let reign = |epoch: i64, counter: i64| epoch << 32 | counter;
+    let last = reign(3, 100);
+    for (zxid, plausible) in [
+        (last, true),
+        (last - 1, false),
+        (last + STRIDE, true),
+        (last + STRIDE + 1, false),
+        (reign(4, 0), true),
+        (reign(4, STRIDE), true),
+        (reign(4, STRIDE + 1), false),
+        (reign(3 + STRIDE, 1), true),
+        (reign(4 + STRIDE, 1), false),
+        (reign(2, 1), false),
+        (-1, false),
+    ] {
+        let mut bytes = Vec::new();
+        encode_file_header(&mut bytes);
+        let (header, txn) = set_data(zxid, b"x");
+        encode_record(&header, &txn, None, &mut bytes);
+        // No such type, so that the zxid alone decides.
+        bytes[16 + 12 + 28..][..4].copy_from_slice(&77i32.to_be_bytes());
+        let mut scanner = Scanner::new(RECORD_MAX, Zxid(last));
+        scanner.feed(&bytes);
+        scanner.end();
+        assert!(scanner.next().is_none());
+        let expected = if plausible { damaged(16, Damage::Checksum) } else { torn(16, 0) };
+        assert_eq!(scanner.verdict(), Some(expected), "{zxid:#x}");
+    }
+}
+
+#[test]
+fn a_wrong_length_is_told_of_the_longest_record_too() {
+    let (header, txn) = set_data(1, &[7; 1000]);
+    let mut bytes = Vec::new();
+    encode_file_header(&mut bytes);
+    let fits = encode_record(&header, &txn, None, &mut bytes);
+    let says = 100;
+    bytes[16 + 8..16 + 12].copy_from_slice(&(says as u32).to_be_bytes());
+    let (_, verdict) = scan_in(&bytes, 1 << 20, fits as u32);
+    assert_eq!(verdict, damaged(16, Damage::WrongLength { says, fits }));
+    let (_, verdict) = scan_in(&bytes, 1 << 20, fits as u32 - 1);
+    assert_eq!(verdict, torn(16, 0), "no record may be that long");
+}

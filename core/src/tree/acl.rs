@@ -279,4 +279,139 @@ mod tests {
         assert_eq!(table.iter().len(), 0);
         assert_ne!(table.add(&list), id);
     }
+
+    #[test]
+    fn an_identity_matches_where_its_scheme_is_switched_on() {
+        let all = Auth { x509: true, sasl: true, ..Auth::default() };
+        let off = Auth { digest_disabled: true, ..Auth::default() };
+        for scheme in ["digest", "x509", "sasl"] {
+            let acl = [Acl::new(Perms::READ, scheme, "me:x")];
+            let grants = |config, scheme, id, asked| {
+                identities_grant(config, &acl, &[Identity::new(scheme, id)], asked)
+            };
+            assert!(grants(&all, scheme, "me:x", Perms::READ), "{scheme}");
+            assert!(grants(&all, scheme, "me:x", Perms::READ_OR_ADMIN));
+            assert!(!grants(&all, scheme, "me:x", Perms::WRITE));
+            assert!(!grants(&all, scheme, "you:x", Perms::READ));
+            assert!(!grants(&all, "ip", "me:x", Perms::READ));
+            assert!(!grants(&off, scheme, "me:x", Perms::READ), "{scheme} is switched off");
+            assert!(grants(&all, "super", "", Perms::WRITE));
+            let skips = Auth { skip_acl: true, ..off.clone() };
+            assert!(grants(&skips, "ip", "", Perms::WRITE));
+        }
+        let default = Auth::default();
+        assert!(identities_grant(&default, &[], &[], Perms::ADMIN), "no ACL is no hindrance");
+        assert!(identities_grant(&default, &[Acl::world(Perms::READ)], &[], Perms::READ));
+        let world = |id| [Acl::new(Perms::ALL, "world", id)];
+        assert!(!identities_grant(&default, &world("me"), &[], Perms::READ));
+        let mine = [Identity::new("world", "me"), Identity::new("auth", "me")];
+        assert!(!identities_grant(&default, &world("me"), &mine, Perms::READ));
+        let auth = [Acl::new(Perms::ALL, "auth", "me")];
+        assert!(!identities_grant(&default, &auth, &mine, Perms::READ), "nobody proves that");
+        let network = [Acl::new(Perms::ALL, "ip", "10.1.0.0/16")];
+        let from = |addr| [Identity::new("ip", addr)];
+        assert!(identities_grant(&default, &network, &from("10.1.2.3"), Perms::READ));
+        assert!(!identities_grant(&default, &network, &from("10.2.2.3"), Perms::READ));
+    }
+
+    #[test]
+    fn a_sasl_entry_may_stand_for_every_sasl_user() {
+        let acl = [Acl::new(Perms::ALL, "sasl", "x")];
+        let grants = |any: Option<&str>, id| {
+            let config =
+                Auth { sasl: true, any_sasl_user: any.map(str::to_owned), ..Auth::default() };
+            identities_grant(&config, &acl, &[Identity::new("sasl", id)], Perms::READ)
+        };
+        assert!(grants(None, "super") && grants(Some("x"), "anybody"));
+        assert!(!grants(None, "anybody") && !grants(Some("y"), "anybody"));
+    }
+
+    #[test]
+    fn what_may_stand_in_an_acl_depends_on_the_schemes_there_are() {
+        let all = Auth { x509: true, sasl: true, ..Auth::default() };
+        let default = Auth::default();
+        let off = Auth { digest_disabled: true, ..Auth::default() };
+        let stored = |config, scheme, id| fix_up(config, &[spec(scheme, id)], &[], 1000).is_ok();
+        for (scheme, id) in
+            [("digest", "u:h"), ("digest", "u:h::"), ("ip", "::1"), ("ip", "1.2.3.4/32")]
+        {
+            assert!(stored(&default, scheme, id), "{scheme}:{id}");
+        }
+        for (scheme, id) in [
+            ("digest", "a:b:c"),
+            ("digest", ":"),
+            ("digest", ""),
+            ("ip", "1.2.3.4/x"),
+            ("ip", "::1/129"),
+            ("ip", "host"),
+            ("super", ""),
+            ("", "x"),
+            ("x509", "CN=me"),
+            ("sasl", "me"),
+        ] {
+            assert!(!stored(&default, scheme, id), "{scheme}:{id}");
+        }
+        assert!(!stored(&off, "digest", "u:h"));
+        for (scheme, id) in [("x509", "CN=me"), ("sasl", "me")] {
+            assert!(stored(&all, scheme, id) && !stored(&all, scheme, ""), "{scheme}");
+        }
+        let ids = [("digest", "u:h"), ("sasl", "me"), ("x509", "CN=me"), ("ip", "1.2.3.4")]
+            .map(|(scheme, id)| Identity::new(scheme, id));
+        let proven = |config| fix_up(config, &[spec("auth", "")], &ids, 1000);
+        let entry = |n: usize| Acl::new(Perms::ALL, &ids[n].scheme, &ids[n].id);
+        assert_eq!(proven(&all), Ok(vec![entry(0), entry(1), entry(2)]));
+        assert_eq!(proven(&default), Ok(vec![entry(0)]));
+        assert_eq!(proven(&off), Err(ErrorCode::InvalidAcl));
+    }
+
+    #[test]
+    fn entries_keep_their_order_and_nulls_are_told_apart() {
+        let config = Auth::default();
+        let entry = |perms, id: &'static str| AclSpec { perms, ..spec("digest", id) };
+        let (read, all) = (entry(Perms::READ, "a:b"), entry(Perms::ALL, "a:b"));
+        let fixed = fix_up(&config, &[read.clone(), all.clone(), read], &[], 1000);
+        let stored = |perms| Acl::new(perms, "digest", "a:b");
+        assert_eq!(fixed, Ok(vec![stored(Perms::READ), stored(Perms::ALL)]));
+        let refused = |spec| fix_up(&config, &[all.clone(), spec], &[], 1000).unwrap_err();
+        for scheme in ["world", "digest", "ip"] {
+            let unnamed = AclSpec { id: None, ..spec(scheme, "") };
+            assert_eq!(refused(unnamed), ErrorCode::MarshallingError, "{scheme}");
+        }
+        let unnamed = AclSpec { id: None, ..spec("sasl", "") };
+        assert_eq!(refused(unnamed), ErrorCode::InvalidAcl);
+        assert_eq!(refused(AclSpec { scheme: None, ..spec("", "x") }), ErrorCode::InvalidAcl);
+    }
+
+    /// An entry takes its permissions, and two strings behind their lengths.
+    #[test]
+    fn proven_identities_may_fill_the_room_to_the_last_byte() {
+        let ids = [Identity::new("digest", "a:h")];
+        let fixed = |room| fix_up(&Auth::default(), &[spec("auth", "")], &ids, room);
+        let needs = 4 + (4 + "digest".len()) + (4 + "a:h".len());
+        assert_eq!(fixed(needs).map(|acl| acl.len()), Ok(1));
+        assert_eq!(fixed(needs - 1), Err(ErrorCode::BadArguments));
+    }
+
+    #[test]
+    fn hashes_are_hidden_and_nothing_else_is() {
+        let all = |scheme, id| Acl::new(Perms::ALL, scheme, id);
+        let acl = [all("digest", "u:h"), all("digest", "u"), all("ip", "::1"), all("sasl", "u:h")];
+        let masked = [all("digest", "u:x"), acl[1].clone(), acl[2].clone(), acl[3].clone()];
+        assert_eq!(mask_digests(&acl), masked);
+    }
+
+    #[test]
+    fn the_open_acl_is_in_no_table() {
+        let mut table = AclTable::new();
+        assert_eq!(table.list(OPEN)[..], [Acl::world(Perms::ALL)]);
+        table.remove(OPEN);
+        let open: Arc<[Acl]> = Arc::from([Acl::world(Perms::ALL)]);
+        let named = table.add(&open);
+        let read: Arc<[Acl]> = Arc::from([Acl::world(Perms::READ)]);
+        let other = table.add(&read);
+        assert_ne!(named, OPEN);
+        assert_eq!(table.iter().collect::<Vec<_>>(), [(named, &open), (other, &read)]);
+        table.remove(named);
+        assert_eq!(table.list(other), &read);
+    }
 }

@@ -327,4 +327,265 @@ mod tests {
         let orphan = tree.apply(&header(10), &create("/q/c", open, 1), &mut |_| {});
         assert_eq!(orphan.error, Some(ErrorCode::NoNode));
     }
+
+    fn set(path: &str, data: &'static [u8]) -> Txn {
+        let data = Some(Arc::from(data));
+        Txn::SetData { path: path.into(), data, version: 1, reconfig: false }
+    }
+
+    fn delete(path: &str) -> Txn {
+        Txn::Delete { path: path.into(), by_server: false }
+    }
+
+    /// A tree after these txns, each of them a success.
+    fn grown(txns: &[Txn]) -> DataTree {
+        let mut tree = DataTree::new(1, false);
+        for (zxid, txn) in (1..).zip(txns) {
+            assert_eq!(tree.apply(&header(zxid), txn, &mut |_| {}).error, None, "{txn:?}");
+        }
+        tree
+    }
+
+    fn open() -> Acl {
+        Acl::world(Perms::ALL)
+    }
+
+    type Told = (EventType, String, Perms, Option<(String, Perms)>);
+
+    fn told(tree: &mut DataTree, zxid: i64, txn: &Txn) -> Vec<Told> {
+        let mut all = Vec::new();
+        tree.apply(&header(zxid), txn, &mut |change| {
+            let parent = change.parent.map(|(path, acl)| (path.to_owned(), acl[0].perms));
+            all.push((change.kind, change.path.to_owned(), change.acl[0].perms, parent));
+        });
+        all
+    }
+
+    /// The ACL says who may hear of it: that of the znode, and of its parent where its children change.
+    #[test]
+    fn every_change_is_told_with_the_acls_it_is_seen_by() {
+        let mut tree = grown(&[create("/p", Acl::world(Perms::READ), 1)]);
+        let write = Acl::world(Perms::WRITE);
+        let of_c = |kind, parent: bool| {
+            let parent = parent.then(|| ("/p".to_owned(), Perms::READ));
+            (kind, "/p/c".to_owned(), Perms::WRITE, parent)
+        };
+        let made = told(&mut tree, 2, &create("/p/c", write, 1));
+        assert_eq!(made, [of_c(EventType::Created, true)]);
+        assert_eq!(told(&mut tree, 3, &set("/p/c", b"x")), [of_c(EventType::DataChanged, false)]);
+        let acl = Arc::from([Acl::world(Perms::WRITE)]);
+        let same = Txn::SetAcl { path: "/p/c".into(), acl, version: 1 };
+        assert_eq!(told(&mut tree, 4, &same), []);
+        assert_eq!(told(&mut tree, 5, &delete("/p/c")), [of_c(EventType::Deleted, true)]);
+        assert_eq!(told(&mut tree, 6, &delete("/p/c")), []);
+        assert_eq!(told(&mut tree, 7, &set("/p/c", b"x")), []);
+        let top = told(&mut tree, 8, &create("/t", open(), 2));
+        let root = Some(("/".to_owned(), Perms::ALL));
+        assert_eq!(top, [(EventType::Created, "/t".to_owned(), Perms::ALL, root)]);
+    }
+
+    #[test]
+    fn a_multi_that_failed_changes_and_tells_nothing() {
+        let mut tree = DataTree::new(1, false);
+        let digest = tree.digest();
+        let code = ErrorCode::NoNode;
+        let (zero, failed) = (Txn::Error { code: 0 }, Txn::Error { code: code.number() });
+        let multi = Txn::Multi(vec![create("/a", open(), 1), zero, failed]);
+        let mut events = 0;
+        let outcome = tree.apply(&header(1), &multi, &mut |_| events += 1);
+        assert_eq!(outcome.error, Some(ErrorCode::RuntimeInconsistency));
+        let errors: Vec<_> = outcome.parts.iter().map(|part| part.error).collect();
+        assert_eq!(errors, [None, None, Some(code)]);
+        assert_eq!((events, tree.digest(), tree.len()), (0, digest, 4));
+    }
+
+    #[test]
+    fn the_parts_of_a_multi_happen_one_behind_the_other() {
+        let mut tree = DataTree::new(1, false);
+        let parts = vec![create("/a", open(), 1), create("/a/b", open(), 1), set("/a", b"xy")];
+        let events = told(&mut tree, 1, &Txn::Multi(parts.clone()));
+        let paths: Vec<_> = events.iter().map(|(kind, path, ..)| (*kind, &**path)).collect();
+        let (created, changed) = (EventType::Created, EventType::DataChanged);
+        assert_eq!(paths, [(created, "/a"), (created, "/a/b"), (changed, "/a")]);
+        let mut again = DataTree::new(1, false);
+        let outcome = again.apply(&header(1), &Txn::Multi(parts), &mut |_| {});
+        let of_a = outcome.parts[2].stat.unwrap();
+        assert_eq!((of_a.data_length, of_a.num_children, of_a.version), (2, 1, 1));
+        assert_eq!(outcome.parts.len(), 3);
+    }
+
+    #[test]
+    fn a_log_that_asks_for_the_impossible_is_borne() {
+        let mut tree = grown(&[create("/p", open(), 1), create("/p/c", open(), 1)]);
+        let none = Txn::SetAcl { path: "/none".into(), acl: Arc::from([open()]), version: 1 };
+        for (txn, code) in [
+            (delete("/"), ErrorCode::BadArguments),
+            (delete("p"), ErrorCode::BadArguments),
+            (delete("/none/c"), ErrorCode::NoNode),
+            (delete("/p"), ErrorCode::NotEmpty),
+            (create("p", open(), 1), ErrorCode::BadArguments),
+            (set("/none", b""), ErrorCode::NoNode),
+            (none, ErrorCode::NoNode),
+            (Txn::Error { code: ErrorCode::NoAuth.number() }, ErrorCode::NoAuth),
+            (Txn::Error { code: 12345 }, ErrorCode::SystemError),
+        ] {
+            let outcome = tree.apply(&header(9), &txn, &mut |_| {});
+            assert_eq!(outcome, Outcome { error: Some(code), ..Outcome::default() }, "{txn:?}");
+        }
+        assert_eq!(tree.len(), 6);
+    }
+
+    /// Deletions come again in a replay; an older one takes nothing back.
+    #[test]
+    fn a_deletion_moves_the_pzxid_of_its_parent_only_forward() {
+        let mut tree = grown(&[create("/p", open(), 1), create("/p/c", open(), 1)]);
+        tree.apply(&header(9), &delete("/p/c"), &mut |_| {});
+        tree.apply(&header(5), &delete("/p/d"), &mut |_| {});
+        let parent = tree.get("/p").unwrap().persisted();
+        assert_eq!((parent.pzxid, parent.cversion, parent.mzxid), (Zxid(9), 1, Zxid(1)));
+    }
+
+    /// Java does it for the plain create alone.
+    #[test]
+    fn a_create2_that_comes_again_leaves_its_parent_alone() {
+        for (with_stat, cversion) in [(true, 1), (false, 4)] {
+            let mut tree = grown(&[create("/p", open(), 1), create("/p/c", open(), 1)]);
+            let kind = CreateKind::Plain { ephemeral: false, with_stat };
+            let (path, acl, parent_cversion) = ("/p/c".into(), Arc::from([open()]), 4);
+            let again = Txn::Create { path, data: None, acl, kind, parent_cversion };
+            let outcome = tree.apply(&header(5), &again, &mut |_| {});
+            assert_eq!(outcome.error, Some(ErrorCode::NodeExists));
+            assert_eq!(tree.get("/p").unwrap().persisted().cversion, cversion);
+        }
+    }
+
+    #[test]
+    fn a_create_of_an_old_log_counts_its_parent_up() {
+        let tree = grown(&[create("/p", open(), 1), create("/p/a", open(), 6)]);
+        assert_eq!(tree.get("/p").unwrap().persisted().cversion, 6);
+        let tree = grown(&[
+            create("/p", open(), 1),
+            create("/p/a", open(), 6),
+            create("/p/b", open(), -1),
+        ]);
+        assert_eq!(tree.get("/p").unwrap().persisted().cversion, 7);
+    }
+
+    #[test]
+    fn a_session_ends_with_all_it_owns_listed_or_not() {
+        let owned = |path: &str| Txn::Create {
+            path: path.into(),
+            data: None,
+            acl: Arc::from([open()]),
+            kind: CreateKind::Plain { ephemeral: true, with_stat: false },
+            parent_cversion: -1,
+        };
+        for listed in [None, Some(vec![]), Some(vec!["/b".into(), "/gone".into()])] {
+            let mut tree = grown(&[owned("/a"), owned("/b"), create("/c", open(), -1)]);
+            let mut gone = told(&mut tree, 9, &Txn::CloseSession { paths: listed });
+            gone.sort_by(|a, b| a.1.cmp(&b.1));
+            let paths: Vec<_> = gone.iter().map(|(kind, path, ..)| (*kind, &**path)).collect();
+            assert_eq!(paths, [(EventType::Deleted, "/a"), (EventType::Deleted, "/b")]);
+            assert_eq!((tree.ephemeral_count(), tree.len()), (0, 5));
+            assert_eq!(tree.get("/").unwrap().persisted().pzxid, Zxid(9));
+        }
+    }
+
+    fn figures(tree: &DataTree, path: &str) -> String {
+        let stats = tree.get(&quota::stats_path(path)).unwrap();
+        String::from_utf8(stats.data().unwrap().to_vec()).unwrap()
+    }
+
+    fn with_quotas() -> DataTree {
+        let mut txns = vec![create("/zookeeper/quota/q", open(), -1)];
+        for path in ["/q", "/q/a", "/q/deep", "/q/deep/x"] {
+            txns.extend([create(path, open(), -1), set(path, b"123")]);
+        }
+        txns.push(create("/zookeeper/quota/q/deep", open(), -1));
+        for path in ["/q", "/q/deep"] {
+            txns.push(create(&quota::limits_path(path), open(), -1));
+            txns.push(create(&quota::stats_path(path), open(), -1));
+        }
+        txns.push(create("/qq", open(), -1));
+        grown(&txns)
+    }
+
+    /// The znode itself is counted, and of nested quotas the deepest counts alone (client protocol §3.10).
+    #[test]
+    fn the_figures_of_a_quota_follow_every_change_below_it() {
+        let mut tree = with_quotas();
+        assert_eq!(figures(&tree, "/q"), "count=4,bytes=12", "what was there is counted");
+        assert_eq!(figures(&tree, "/q/deep"), "count=2,bytes=6");
+        let digest = tree.digest();
+        let path = quota::stats_path("/q");
+        let before = *tree.get(&path).unwrap().persisted();
+        for (txn, q, deep) in [
+            (create("/q/b", open(), -1), "count=5,bytes=12", "count=2,bytes=6"),
+            (set("/q/b", b"12345"), "count=5,bytes=17", "count=2,bytes=6"),
+            (set("/q", b"1"), "count=5,bytes=15", "count=2,bytes=6"),
+            (set("/q/deep", b""), "count=5,bytes=15", "count=2,bytes=3"),
+            (create("/q/deep/y", open(), -1), "count=5,bytes=15", "count=3,bytes=3"),
+            (delete("/q/deep/x"), "count=5,bytes=15", "count=2,bytes=0"),
+            (delete("/q/a"), "count=4,bytes=12", "count=2,bytes=0"),
+            (set("/qq", b"1"), "count=4,bytes=12", "count=2,bytes=0"),
+        ] {
+            let events = told(&mut tree, 50, &txn);
+            assert_eq!(events.len(), 1, "the figures change unseen");
+            assert_eq!((&*figures(&tree, "/q"), &*figures(&tree, "/q/deep")), (q, deep), "{txn:?}");
+        }
+        assert_eq!(*tree.get(&path).unwrap().persisted(), before);
+        assert_ne!(tree.digest(), digest);
+    }
+
+    #[test]
+    fn a_quota_lasts_as_long_as_its_limits() {
+        let mut tree = with_quotas();
+        assert_eq!(tree.quota_above("/q/deep/x"), Some("/q/deep"));
+        assert_eq!(tree.quota_above("/q"), Some("/q"));
+        assert_eq!((tree.quota_above("/qq"), tree.quota_above("/")), (None, None));
+        tree.apply(&header(50), &delete(&quota::stats_path("/q/deep")), &mut |_| {});
+        assert_eq!(tree.quota_above("/q/deep/x"), Some("/q/deep"), "the figures are not the quota");
+        tree.apply(&header(51), &delete(&quota::limits_path("/q/deep")), &mut |_| {});
+        assert_eq!(tree.quota_above("/q/deep/x"), Some("/q"));
+        tree.apply(&header(52), &delete(&quota::limits_path("/q")), &mut |_| {});
+        tree.apply(&header(53), &set("/q/a", b""), &mut |_| {});
+        assert_eq!(figures(&tree, "/q"), "count=4,bytes=12", "nobody counts any more");
+        // What only has such a name is none.
+        let named_alike = [create("/zookeeper_limits", open(), -1), delete("/zookeeper_limits")];
+        named_alike.iter().for_each(|txn| {
+            tree.apply(&header(54), txn, &mut |_| {});
+        });
+        assert_eq!(tree.quota_above("/q"), None);
+    }
+
+    /// A snapshot has the figures of another moment, and names no quotas.
+    #[test]
+    fn quotas_are_found_and_counted_again_after_a_snapshot() {
+        let source = with_quotas();
+        let mut tree = DataTree::without_nodes(2, false);
+        let mut left = vec!["/".to_owned()];
+        while let Some(path) = left.pop() {
+            let id = source.find(&path).unwrap();
+            let (node, above) = (source.node(id), path.trim_end_matches('/'));
+            left.extend(source.children(id).map(|name| format!("{above}/{name}")));
+            let data = if path.ends_with("_stats") {
+                b"count=0,bytes=0"
+            } else {
+                node.data().unwrap_or_default()
+            };
+            let acl = source.acl(node);
+            tree.load(&path, Some(Arc::from(data)), Some(acl), *node.persisted()).unwrap();
+        }
+        // It is no quota, though it stands where quotas do.
+        let stray = "/zookeeper/quota/zookeeper_limits";
+        tree.load(stray, None, None, StatPersisted::default()).unwrap();
+        assert_eq!(tree.quota_above("/q"), None);
+        tree.set_up_quotas();
+        assert_eq!(
+            (&*figures(&tree, "/q"), &*figures(&tree, "/q/deep")),
+            ("count=4,bytes=12", "count=2,bytes=6")
+        );
+        let found = ["/q", "/q/deep", "/qq", "/"].map(|path| tree.quota_above(path));
+        assert_eq!(found, [Some("/q"), Some("/q/deep"), None, None]);
+    }
 }

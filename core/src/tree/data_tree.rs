@@ -726,7 +726,7 @@ mod tests {
             }
             assert_eq!((tree.len(), tree.digest()), (4, before), "round {round}");
         }
-        assert_eq!(tree.blocks[0].len(), 54);
+        assert_eq!((tree.blocks[0].len(), tree.index.len()), (54, 3));
     }
 
     #[test]
@@ -737,5 +737,240 @@ mod tests {
             assert_eq!(Owner::of(owner.stored(), false), owner);
         }
         assert_eq!(Owner::of(-2i64 << 56 | 7, true), Owner::Ttl { ms: 7 });
+    }
+
+    fn stat_of(owner: Owner) -> StatPersisted {
+        StatPersisted { ephemeral_owner: owner.stored(), ..StatPersisted::default() }
+    }
+
+    fn add(tree: &mut DataTree, path: &str, owner: Owner) -> NodeId {
+        tree.load(path, Some(Arc::from(&b"data"[..])), None, stat_of(owner)).unwrap();
+        tree.find(path).unwrap()
+    }
+
+    fn remove(tree: &mut DataTree, path: &str) {
+        tree.remove(tree.find(path).unwrap(), path);
+    }
+
+    /// Digest, number and bytes of what is there, counted afresh.
+    fn counted(tree: &DataTree) -> (u64, usize, u64) {
+        let (mut digest, mut len, mut size) = (0u64, 0, 1);
+        let mut at = Some(NodeId::ROOT);
+        while let Some(id) = at {
+            let (node, path) = (tree.node(id), tree.path_of(id));
+            let crc = crc_of_path_and_data(&path, node.data());
+            digest = digest.wrapping_add(node_digest(&path, crc, node.persisted()));
+            len += 1;
+            let path_len = if id == NodeId::ROOT { 0 } else { path.len() };
+            size += (path_len + node.data().map_or(0, <[u8]>::len)) as u64;
+            at = tree.after(id);
+        }
+        (digest, len, size)
+    }
+
+    #[test]
+    fn digest_number_and_size_are_those_of_what_is_there() {
+        let mut tree = DataTree::new(1, false);
+        let check = |tree: &DataTree| {
+            assert_eq!((tree.digest(), tree.len(), tree.size()), counted(tree));
+        };
+        check(&tree);
+        let id = add(&mut tree, "/a", Owner::Nobody);
+        add(&mut tree, "/a/b", Owner::Nobody);
+        check(&tree);
+        for data in [Some(Arc::from(&b"longer than before"[..])), Some(Arc::from([1])), None] {
+            tree.change_data(id, "/a", data, |stat| stat.version += 1);
+            check(&tree);
+        }
+        tree.change_stat(id, "/a", |stat| stat.cversion = 5);
+        check(&tree);
+        tree.change_stat(NodeId::ROOT, "/", |stat| stat.cversion = 5);
+        check(&tree);
+        remove(&mut tree, "/a/b");
+        check(&tree);
+    }
+
+    #[test]
+    fn an_acl_that_was_replaced_or_went_with_its_znode_is_not_kept() {
+        let mut tree = DataTree::new(1, false);
+        let before = tree.acl_table().len();
+        let acl = |perms| -> Arc<[Acl]> { Arc::from([Acl::world(perms)]) };
+        tree.load("/a", None, Some(&acl(Perms::WRITE)), StatPersisted::default()).unwrap();
+        let id = tree.find("/a").unwrap();
+        for perms in [Perms::ADMIN, Perms::CREATE, Perms::CREATE] {
+            tree.change_acl(id, &acl(perms));
+            assert_eq!(tree.acl(tree.node(id)), &acl(perms));
+            assert_eq!(tree.acl_table().len(), before + 1);
+        }
+        tree.remove(id, "/a");
+        assert_eq!(tree.acl_table().len(), before);
+    }
+
+    #[test]
+    fn owned_znodes_are_listed_while_they_are_there() {
+        let mut tree = DataTree::new(1, false);
+        let (me, you) = (SessionId(7), SessionId(8));
+        for (path, owner) in [
+            ("/c", Owner::Container),
+            ("/t", Owner::Ttl { ms: 5 }),
+            ("/mine", Owner::Session(me)),
+            ("/mine-too", Owner::Session(me)),
+            ("/yours", Owner::Session(you)),
+            ("/nobody's", Owner::Nobody),
+        ] {
+            let id = add(&mut tree, path, owner);
+            assert_eq!(tree.owner(tree.node(id)), owner);
+        }
+        let reapable = |tree: &DataTree| -> Vec<String> {
+            tree.reapable().map(|id| tree.path_of(id)).collect()
+        };
+        assert_eq!(reapable(&tree), ["/c", "/t"]);
+        assert_eq!(tree.ephemerals_of(me), ["/mine", "/mine-too"]);
+        assert_eq!(tree.ephemerals_of(SessionId(9)), [""; 0]);
+        assert_eq!(tree.ephemeral_count(), 3);
+        assert_eq!(tree.ephemeral_owners().collect::<Vec<_>>(), [me, you]);
+        for path in ["/mine", "/yours", "/c"] {
+            remove(&mut tree, path);
+        }
+        assert_eq!(
+            (reapable(&tree), tree.ephemerals_of(me)),
+            (vec!["/t".into()], vec!["/mine-too".into()])
+        );
+        assert_eq!(tree.ephemeral_owners().collect::<Vec<_>>(), [me]);
+        for path in ["/mine-too", "/t", "/nobody's"] {
+            remove(&mut tree, path);
+        }
+        assert_eq!((tree.ephemeral_count(), tree.reapable().count()), (0, 0));
+        assert_eq!(tree.ephemeral_owners().count(), 0);
+    }
+
+    #[test]
+    fn an_owner_is_a_session_unless_it_is_marked_as_something_else() {
+        // A server numbered 255, whose sessions begin like a TTL.
+        for session in [0xff00_0100_0000_0000_u64 as i64, 0xff01_0000_0000_0007_u64 as i64, -7] {
+            assert_eq!(Owner::of(session, false), Owner::Session(SessionId(session)));
+        }
+        let emulated = Owner::Ttl { ms: (-7i64) & Owner::TTL_MAX_MS };
+        assert_eq!(Owner::of(-7, true), emulated);
+        assert_eq!(Owner::of(7, true), Owner::Session(SessionId(7)));
+        assert_eq!(Owner::of(i64::MIN, true), Owner::Container);
+        let longest = Owner::Ttl { ms: Owner::TTL_MAX_MS };
+        assert_eq!(longest.stored(), 0xff00_00ff_ffff_ffff_u64 as i64);
+        assert_eq!(Owner::of(longest.stored(), false), longest);
+    }
+
+    /// Only a session is shown as owner, and deletions count (client protocol §3.1).
+    #[test]
+    fn clients_see_creations_and_deletions_and_no_owner_but_a_session() {
+        for (owner, shown) in [
+            (Owner::Nobody, 0),
+            (Owner::Container, 0),
+            (Owner::Ttl { ms: 5 }, 0),
+            (Owner::Session(SessionId(7)), 7),
+        ] {
+            let stored = StatPersisted { cversion: 5, ..stat_of(owner) };
+            let stat = client_stat(&stored, 2, Some(b"abc"), false);
+            assert_eq!((stat.ephemeral_owner, stat.cversion), (shown, 8));
+            assert_eq!((stat.num_children, stat.data_length), (2, 3));
+        }
+        let stored = StatPersisted { cversion: i32::MAX, ..StatPersisted::default() };
+        let stat = client_stat(&stored, 1, None, false);
+        assert_eq!((stat.cversion, stat.data_length), (-3, 0), "it wraps, as in Java");
+    }
+
+    #[test]
+    fn siblings_stay_in_order_wherever_one_is_taken_out() {
+        for gone in ["/p/a", "/p/b", "/p/c", "/p/d"] {
+            let mut tree = DataTree::new(1, false);
+            let top = add(&mut tree, "/p", Owner::Nobody);
+            for path in ["/p/a", "/p/b", "/p/c", "/p/d"] {
+                add(&mut tree, path, Owner::Nobody);
+            }
+            remove(&mut tree, gone);
+            let left = |tree: &DataTree| -> Vec<String> {
+                tree.children(top).map(|name| format!("/p/{name}")).collect()
+            };
+            let mut expected = vec!["/p/d", "/p/c", "/p/b", "/p/a"];
+            expected.retain(|path| *path != gone);
+            assert_eq!(left(&tree), expected);
+            assert_eq!(tree.node(top).child_count(), 3);
+            add(&mut tree, "/p/e", Owner::Nobody);
+            expected.insert(0, "/p/e");
+            assert_eq!(left(&tree), expected);
+            for path in expected {
+                remove(&mut tree, path);
+            }
+            assert_eq!((left(&tree), tree.descendants(top)), (vec![], 0));
+        }
+    }
+
+    #[test]
+    fn parents_come_before_their_children_and_a_subtree_ends_where_it_ends() {
+        let mut tree = DataTree::without_nodes(1, false);
+        for path in ["/a", "/b", "/b/x", "/b/x/y", "/b/z", "/c"] {
+            add(&mut tree, path, Owner::Nobody);
+        }
+        let mut paths = Vec::new();
+        let mut at = Some(NodeId::ROOT);
+        while let Some(id) = at {
+            paths.push(tree.path_of(id));
+            at = tree.after(id);
+        }
+        assert_eq!(paths, ["/", "/c", "/b", "/b/z", "/b/x", "/b/x/y", "/a"]);
+        for (path, count) in [("/", 6), ("/a", 0), ("/b", 3), ("/b/x", 1), ("/b/x/y", 0)] {
+            assert_eq!(tree.descendants(tree.find(path).unwrap()), count, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_tree_of_several_blocks_finds_every_znode() {
+        let mut tree = DataTree::new(1, false);
+        let many = 2 * BLOCK;
+        for n in 0..many {
+            add(&mut tree, &format!("/n{n}"), Owner::Nobody);
+        }
+        assert_eq!(tree.len(), many + 4);
+        assert_eq!(tree.blocks.iter().map(Vec::len).collect::<Vec<_>>(), [BLOCK, BLOCK, 4]);
+        for n in 0..many {
+            let id = tree.find(&format!("/n{n}")).unwrap();
+            assert_eq!(tree.path_of(id), format!("/n{n}"));
+        }
+        assert_eq!((tree.digest(), tree.len(), tree.size()), counted(&tree));
+    }
+
+    #[test]
+    fn a_snapshot_that_is_no_tree_is_refused() {
+        let mut tree = DataTree::without_nodes(1, false);
+        let mut load = |path: &str| tree.load(path, None, None, StatPersisted::default());
+        assert_eq!(load("/a"), Ok(()));
+        for path in ["/a", "/b/c", "a", "/a/b/c"] {
+            assert_eq!(load(path), Err(()), "{path}");
+        }
+        assert_eq!(tree.len(), 2);
+    }
+
+    #[test]
+    fn the_root_of_a_snapshot_takes_the_place_of_the_empty_one() {
+        for path in ["", "/"] {
+            let mut tree = DataTree::without_nodes(1, false);
+            let acl: Arc<[Acl]> = Arc::from([Acl::world(Perms::READ)]);
+            let stat = StatPersisted { cversion: 5, ..StatPersisted::default() };
+            tree.load(path, Some(Arc::from(&b"data"[..])), Some(&acl), stat).unwrap();
+            let root = tree.get("/").unwrap();
+            assert_eq!((root.data(), *root.persisted()), (Some(&b"data"[..]), stat));
+            assert_eq!((tree.acl(root), tree.len()), (&acl, 1));
+            assert_eq!(tree.digest(), counted(&tree).0);
+        }
+    }
+
+    #[test]
+    fn a_path_that_was_not_ascii_is_remembered() {
+        let mut tree = DataTree::new(1, false);
+        add(&mut tree, "/plain", Owner::Nobody);
+        assert!(!tree.has_non_ascii());
+        add(&mut tree, "/grün", Owner::Nobody);
+        remove(&mut tree, "/grün");
+        add(&mut tree, "/other", Owner::Nobody);
+        assert!(tree.has_non_ascii());
     }
 }

@@ -88,4 +88,15 @@ mod tests {
         let root = StatPersisted { cversion: 1, pzxid: Zxid(2), ..empty };
         assert_eq!(digest("/", b"", &root), 51_738_866);
     }
+
+    #[test]
+    fn the_log_keeps_the_last_1024_of_the_moments_it_notes() {
+        let mut log = DigestLog::default();
+        for zxid in 1..=128 * 1030 {
+            log.note(Zxid(zxid), zxid as u64);
+        }
+        let noted: Vec<_> = log.iter().collect();
+        let moment = |n: i64| (Zxid(128 * n), 128 * n as u64);
+        assert_eq!((noted.len(), noted[0], noted[1023]), (1024, moment(7), moment(1030)));
+    }
 }

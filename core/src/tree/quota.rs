@@ -67,4 +67,20 @@ mod tests {
         assert_eq!(quota_of_parent("/zookeeper/quota/a/b"), Some("/a/b"));
         assert_eq!(quota_of_parent("/zookeeper/quota"), None);
     }
+
+    #[test]
+    fn only_the_four_known_keys_mean_something() {
+        let read = |text: &[u8]| Limits::parse(text);
+        let all = Limits { count: 1, bytes: 2, count_hard: 3, bytes_hard: 4 };
+        assert_eq!(read(b"count=1,bytes=2,countHardLimit=3;byteHardLimit=4"), Some(all));
+        assert_eq!(read(b",;bytes=2;,"), Some(Limits { bytes: 2, ..Limits::NONE }));
+        assert_eq!(read(b"count=,size=9"), Some(Limits::NONE));
+        for unreadable in [&b"count"[..], b"count=x", b"count=1,bytes", b"count=\xff"] {
+            assert_eq!(read(unreadable), None, "{unreadable:?}");
+        }
+        assert_eq!(
+            read(stats_text(5, -6).as_bytes()).map(|it| (it.count, it.bytes)),
+            Some((5, -6))
+        );
+    }
 }

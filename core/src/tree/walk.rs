@@ -128,3 +128,169 @@ impl DataTree {
         self.acls.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::data_tree::Owner;
+    use super::*;
+    use crate::wire::{Acl, Perms};
+    use std::sync::Arc;
+
+    const WALK: WalkId = WalkId(3);
+
+    fn acl(perms: Perms) -> Arc<[Acl]> {
+        Arc::from([Acl::world(perms)])
+    }
+
+    fn add(tree: &mut DataTree, path: &str, perms: Perms) {
+        let stat = StatPersisted::default();
+        tree.load(path, Some(Arc::from(path.as_bytes())), Some(&acl(perms)), stat).unwrap();
+    }
+
+    fn remove(tree: &mut DataTree, path: &str) {
+        let id = tree.find(path).unwrap();
+        tree.remove(id, path);
+    }
+
+    fn tree(paths: &[&str]) -> DataTree {
+        let mut tree = DataTree::without_nodes(1, false);
+        paths.iter().for_each(|path| add(&mut tree, path, Perms::ALL));
+        tree
+    }
+
+    /// The next so many znodes, and whether that was all.
+    fn steps(tree: &mut DataTree, walk: WalkId, count: usize) -> (Vec<String>, bool) {
+        let mut visited = Vec::new();
+        let over = tree.walk_on(walk, |visit| {
+            if !visit.path.is_empty() {
+                assert_eq!(visit.data, Some(visit.path.as_bytes()));
+            }
+            visited.push(visit.path.to_owned());
+            visited.len() < count
+        });
+        (visited, over)
+    }
+
+    #[test]
+    fn every_znode_is_visited_once_parents_first() {
+        let mut tree = tree(&["/a", "/a/x", "/a/x/1", "/a/y", "/b", "/b/z"]);
+        let all = ["", "/b", "/b/z", "/a", "/a/y", "/a/x", "/a/x/1"];
+        for count in [1, 2, 3, 7, 100] {
+            tree.start_walk(WALK);
+            let mut visited = Vec::new();
+            loop {
+                let (some, over) = steps(&mut tree, WALK, count);
+                assert!(over || some.len() == count);
+                visited.extend(some);
+                if over {
+                    break;
+                }
+            }
+            assert_eq!(visited, all, "{count} at a time");
+            tree.end_walk(WALK);
+        }
+    }
+
+    /// The log has them, with the ACL they were created with (ZOOKEEPER-3306).
+    #[test]
+    fn what_is_created_meanwhile_is_left_out() {
+        let mut tree = tree(&["/a", "/b", "/b/x"]);
+        tree.start_walk(WALK);
+        assert_eq!(steps(&mut tree, WALK, 2), (vec!["".into(), "/b".into()], false));
+        add(&mut tree, "/b/new", Perms::READ);
+        add(&mut tree, "/a/new", Perms::READ);
+        // Deleted and created again, perhaps in the same slot.
+        remove(&mut tree, "/b/x");
+        add(&mut tree, "/b/x", Perms::READ);
+        assert_eq!(steps(&mut tree, WALK, 9), (vec!["/a".into()], true));
+        tree.end_walk(WALK);
+        tree.start_walk(WALK);
+        assert_eq!(steps(&mut tree, WALK, 9).0.len(), 6, "the next walk knows them");
+    }
+
+    #[test]
+    fn a_walk_goes_on_whatever_is_deleted_under_it() {
+        let paths = ["/a", "/a/x", "/b", "/b/y", "/b/z"];
+        // Behind "/b/z" comes "/b/y".
+        for (gone, rest) in [
+            (&["/b/y"][..], &["/a", "/a/x"][..]),
+            (&["/b/z"], &["/b/y", "/a", "/a/x"]),
+            (&["/b/z", "/b/y", "/b"], &["/a", "/a/x"]),
+            (&["/b/y", "/a/x", "/a"], &[]),
+        ] {
+            let mut tree = tree(&paths);
+            tree.start_walk(WALK);
+            assert_eq!(steps(&mut tree, WALK, 3).0, ["", "/b", "/b/z"]);
+            for path in gone {
+                remove(&mut tree, path);
+            }
+            assert_eq!(
+                steps(&mut tree, WALK, 9),
+                (rest.iter().map(|p| (*p).into()).collect(), true),
+                "{gone:?}"
+            );
+        }
+    }
+
+    /// The file names only ACLs of the table it begins with; the log has the setACL.
+    #[test]
+    fn an_acl_is_named_as_it_was_when_the_walk_began() {
+        let mut tree = tree(&["/a", "/b"]);
+        let named: BTreeSet<AclId> = tree.acl_table().map(|(id, _)| id).collect();
+        let of = |tree: &DataTree, path: &str| tree.get(path).unwrap().acl_id();
+        let (a, b) = (of(&tree, "/a"), of(&tree, "/b"));
+        tree.start_walk(WALK);
+        for perms in [Perms::READ, Perms::WRITE] {
+            tree.change_acl(tree.find("/a").unwrap(), &acl(perms));
+        }
+        let mut visited = Vec::new();
+        let over = tree.walk_on(WALK, |visit| {
+            visited.push((visit.path.to_owned(), visit.acl));
+            true
+        });
+        assert!(over);
+        assert_eq!(visited[1..], [("/b".to_owned(), b), ("/a".to_owned(), a)]);
+        assert!(visited[1..].iter().all(|(_, acl)| named.contains(acl)));
+        tree.end_walk(WALK);
+        tree.start_walk(WALK);
+        let now = of(&tree, "/a");
+        assert_ne!(now, a);
+        tree.walk_on(WALK, |visit| {
+            assert!(visit.path != "/a" || visit.acl == now, "the next walk has the new one");
+            true
+        });
+    }
+
+    #[test]
+    fn several_walks_do_not_disturb_each_other() {
+        let mut tree = tree(&["/a"]);
+        let (first, second, third) = (WalkId(0), WalkId(1), WalkId(2));
+        tree.start_walk(first);
+        add(&mut tree, "/b", Perms::ALL);
+        tree.start_walk(second);
+        tree.start_walk(third);
+        assert_eq!(steps(&mut tree, second, 1), (vec!["".into()], false));
+        assert_eq!(steps(&mut tree, first, 9), (vec!["".into(), "/a".into()], true));
+        assert_eq!(steps(&mut tree, second, 9), (vec!["/b".into(), "/a".into()], true));
+        tree.end_walks_from(second);
+        assert_eq!(tree.walks.keys().collect::<Vec<_>>(), [&first]);
+        tree.end_walk(first);
+        assert!(tree.walks.is_empty());
+    }
+
+    /// An owner is part of the Stat that is written.
+    #[test]
+    fn a_visit_shows_the_stat_as_it_is_kept() {
+        let mut tree = DataTree::without_nodes(1, false);
+        let ephemeral_owner = Owner::Ttl { ms: 5 }.stored();
+        let stat = StatPersisted { ephemeral_owner, version: 3, ..StatPersisted::default() };
+        tree.load("/t", None, None, stat).unwrap();
+        tree.start_walk(WALK);
+        let mut seen = None;
+        tree.walk_on(WALK, |visit| {
+            seen = Some((visit.data.map(<[u8]>::to_vec), *visit.stat));
+            true
+        });
+        assert_eq!(seen, Some((None, stat)));
+    }
+}

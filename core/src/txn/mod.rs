@@ -2,6 +2,8 @@
 
 mod outstanding;
 mod prep;
+#[cfg(test)]
+mod prep_tests;
 
 pub(crate) use outstanding::Outstanding;
 pub(crate) use prep::{Asker, Prep};

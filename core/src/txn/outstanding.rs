@@ -168,3 +168,116 @@ impl Outstanding {
         paths
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: SessionId = SessionId(7);
+
+    /// A znode whose data has so many bytes, of that owner.
+    fn state(data_len: usize, owner: i64) -> NodeState {
+        let stat = StatPersisted { ephemeral_owner: owner, ..StatPersisted::default() };
+        NodeState { stat, children: 0, acl: Arc::from([]), crc: data_len as u32, data_len }
+    }
+
+    fn empty() -> (DataTree, Outstanding) {
+        let tree = DataTree::new(1, false);
+        let outstanding = Outstanding::new(tree.digest());
+        (tree, outstanding)
+    }
+
+    fn data_len(outstanding: &Outstanding, tree: &DataTree, path: &str) -> Option<usize> {
+        outstanding.lookup(tree, path).map(|state| state.data_len)
+    }
+
+    #[test]
+    fn a_change_is_held_until_it_is_applied_and_no_longer() {
+        let (tree, mut outstanding) = empty();
+        outstanding.put(Zxid(1), "/a", None, Some(state(1, 0)));
+        outstanding.put(Zxid(2), "/b", None, Some(state(2, 0)));
+        outstanding.put(Zxid(3), "/a", Some(&state(1, 0)), Some(state(3, 0)));
+        outstanding.forget(Zxid(1));
+        assert_eq!(data_len(&outstanding, &tree, "/a"), Some(3), "a later change is in flight");
+        assert_eq!(data_len(&outstanding, &tree, "/b"), Some(2));
+        outstanding.forget(Zxid(2));
+        assert_eq!(data_len(&outstanding, &tree, "/b"), None, "the tree speaks for itself");
+        assert_eq!(data_len(&outstanding, &tree, "/a"), Some(3));
+        outstanding.forget(Zxid(3));
+        assert_eq!((outstanding.changes.len(), outstanding.order.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_root_has_two_names() {
+        let (tree, mut outstanding) = empty();
+        let root = outstanding.lookup(&tree, "").unwrap();
+        assert_eq!((root.children, root.data_len), (1, 0));
+        outstanding.put(Zxid(1), "", Some(&root), Some(state(9, 0)));
+        for path in ["", "/"] {
+            assert_eq!(data_len(&outstanding, &tree, path), Some(9), "{path:?}");
+        }
+        let digest = outstanding.digest();
+        outstanding.put(Zxid(2), "/", Some(&state(9, 0)), Some(root));
+        assert_eq!(outstanding.digest(), tree.digest());
+        assert_ne!(digest, tree.digest());
+    }
+
+    #[test]
+    fn a_dropped_draft_leaves_everything_as_it_was() {
+        let (tree, mut outstanding) = empty();
+        outstanding.put(Zxid(1), "/a", None, Some(state(1, 0)));
+        let digest = outstanding.digest();
+        outstanding.start_draft();
+        outstanding.put(Zxid(2), "/a", Some(&state(1, 0)), Some(state(2, 0)));
+        let (mark, marked) = (outstanding.mark(), outstanding.digest());
+        outstanding.put(Zxid(2), "/a", Some(&state(2, 0)), None);
+        outstanding.put(Zxid(2), "/b", None, Some(state(5, 0)));
+        assert_eq!(data_len(&outstanding, &tree, "/a"), None);
+        outstanding.take_back_to(mark);
+        assert_eq!(outstanding.digest(), marked);
+        assert_eq!(data_len(&outstanding, &tree, "/a"), Some(2), "what is before the mark stays");
+        assert_eq!(data_len(&outstanding, &tree, "/b"), None);
+        outstanding.drop_draft();
+        assert_eq!(outstanding.digest(), digest);
+        assert_eq!(data_len(&outstanding, &tree, "/a"), Some(1));
+        outstanding.start_draft();
+        outstanding.put(Zxid(2), "/b", None, Some(state(5, 0)));
+        outstanding.keep();
+        // The next draft is another one.
+        outstanding.start_draft();
+        outstanding.drop_draft();
+        assert_eq!(data_len(&outstanding, &tree, "/b"), Some(5));
+    }
+
+    #[test]
+    fn a_session_owns_what_it_will_own_when_all_is_applied() {
+        let (mut tree, _) = empty();
+        for path in ["/stays", "/goes", "/comes-again"] {
+            tree.load(path, None, None, state(0, ME.0).stat).unwrap();
+        }
+        let mut outstanding = Outstanding::new(tree.digest());
+        let old = Some(state(0, ME.0));
+        outstanding.put(Zxid(1), "/stays", old.as_ref(), Some(state(1, ME.0)));
+        outstanding.put(Zxid(2), "/goes", old.as_ref(), None);
+        outstanding.put(Zxid(3), "/comes-again", old.as_ref(), None);
+        outstanding.put(Zxid(4), "/comes-again", None, Some(state(0, ME.0)));
+        outstanding.put(Zxid(5), "/comes", None, Some(state(0, ME.0)));
+        outstanding.put(Zxid(6), "/another's", None, Some(state(0, ME.0 + 1)));
+        outstanding.put(Zxid(7), "/nobody's", None, Some(state(0, 0)));
+        let mut owned = outstanding.ephemerals_of(&tree, ME);
+        owned.sort();
+        assert_eq!(owned, ["/comes".into(), "/comes-again".into(), "/stays".into()]);
+    }
+
+    #[test]
+    fn a_znode_that_passed_to_another_session_is_only_that_ones() {
+        let (mut tree, _) = empty();
+        tree.load("/e", None, None, state(0, ME.0).stat).unwrap();
+        let mut outstanding = Outstanding::new(tree.digest());
+        let (mine, yours) = (state(0, ME.0), state(0, ME.0 + 1));
+        outstanding.put(Zxid(1), "/e", Some(&mine), None);
+        outstanding.put(Zxid(2), "/e", None, Some(yours));
+        assert_eq!(outstanding.ephemerals_of(&tree, ME), []);
+        assert_eq!(outstanding.ephemerals_of(&tree, SessionId(ME.0 + 1)), ["/e".into()]);
+    }
+}

@@ -248,6 +248,7 @@ fn modes_of(kind: WatcherType) -> (Modes, Modes) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Perms;
 
     const ME: ConnId = ConnId(1);
     const YOU: ConnId = ConnId(2);
@@ -319,5 +320,157 @@ mod tests {
         assert!(watches.has(ME, "/a", WatcherType::Any));
         assert!(watches.remove(ME, "/a", WatcherType::Any));
         assert!(watches.by_conn.is_empty());
+    }
+
+    #[test]
+    fn each_change_is_told_to_its_own_kind_of_watch() {
+        let mut watches = WatchManager::default();
+        let told = |kind, path: &str| (1, kind, path.to_owned());
+        watches.add(ME, "/p", WatchKind::Children);
+        assert_eq!(fire(&mut watches, EventType::DataChanged, "/p"), []);
+        assert_eq!(fire(&mut watches, EventType::DataChanged, "/p/c"), []);
+        watches.add(ME, "/p/c", WatchKind::Children);
+        assert_eq!(
+            fire(&mut watches, EventType::Created, "/p/c"),
+            [told(EventType::ChildrenChanged, "/p")],
+            "a znode that begins has no children to watch"
+        );
+        watches.add(ME, "/p", WatchKind::Data);
+        assert_eq!(
+            fire(&mut watches, EventType::Deleted, "/p/c"),
+            [told(EventType::Deleted, "/p/c")],
+            "the data of its parent is what it was"
+        );
+        let changed = [told(EventType::DataChanged, "/p")];
+        assert_eq!(fire(&mut watches, EventType::DataChanged, "/p"), changed);
+        assert_eq!(fire(&mut watches, EventType::DataChanged, "/p"), [], "once");
+    }
+
+    #[test]
+    fn a_persistent_watch_hears_of_znode_and_children_and_stays() {
+        let mut watches = WatchManager::default();
+        watches.add(ME, "/p", WatchKind::Persistent);
+        let told = |kind, path: &str| (1, kind, path.to_owned());
+        for _ in 0..2 {
+            for kind in [EventType::Created, EventType::DataChanged, EventType::Deleted] {
+                assert_eq!(fire(&mut watches, kind, "/p"), [told(kind, "/p")]);
+            }
+            for kind in [EventType::Created, EventType::Deleted] {
+                let children = [told(EventType::ChildrenChanged, "/p")];
+                assert_eq!(fire(&mut watches, kind, "/p/c"), children);
+            }
+            assert_eq!(fire(&mut watches, EventType::DataChanged, "/p/c"), []);
+        }
+        assert_eq!(watches.len(), 2);
+    }
+
+    #[test]
+    fn only_a_recursive_watch_hears_of_what_is_deeper() {
+        let mut watches = WatchManager::default();
+        watches.add(ME, "/a", WatchKind::Recursive);
+        watches.add(YOU, "/a", WatchKind::Persistent);
+        watches.add(YOU, "/", WatchKind::Data);
+        let told = |conn, kind, path: &str| (conn, kind, path.to_owned());
+        assert_eq!(
+            fire(&mut watches, EventType::Created, "/a/b/c"),
+            [told(1, EventType::Created, "/a/b/c")]
+        );
+        assert_eq!(
+            fire(&mut watches, EventType::Deleted, "/a/b"),
+            [told(1, EventType::Deleted, "/a/b"), told(2, EventType::ChildrenChanged, "/a"),]
+        );
+        assert_eq!(fire(&mut watches, EventType::DataChanged, "/ab"), []);
+        // The last of them is gone, and those that stay cover no more than before.
+        assert!(watches.remove(ME, "/a", WatcherType::Recursive));
+        assert_eq!(fire(&mut watches, EventType::DataChanged, "/a/b/c"), []);
+        assert_eq!(watches.data.recursive, 0);
+    }
+
+    #[test]
+    fn the_watches_of_all_connections_are_told_with_the_acl_of_what_changed() {
+        let mut watches = WatchManager::default();
+        watches.add(YOU, "/p/c", WatchKind::Data);
+        watches.add(ME, "/p/c", WatchKind::Recursive);
+        watches.add(ME, "/p", WatchKind::Children);
+        let (child, parent) = ([Acl::world(Perms::READ)], [Acl::world(Perms::ALL)]);
+        let above = Some(("/p", &parent[..]));
+        let change = Change { kind: EventType::Deleted, path: "/p/c", acl: &child, parent: above };
+        let mut told = Vec::new();
+        watches.trigger(&change, &mut |conn, kind, path, acl| {
+            told.push((conn, kind, path.to_owned(), acl.to_vec()));
+        });
+        let gone = |conn| (conn, EventType::Deleted, "/p/c".to_owned(), child.to_vec());
+        let changed = (ME, EventType::ChildrenChanged, "/p".to_owned(), parent.to_vec());
+        assert_eq!(told, [gone(ME), gone(YOU), changed]);
+    }
+
+    #[test]
+    fn a_watch_counts_once_in_each_table_however_often_it_is_set() {
+        let mut watches = WatchManager::default();
+        for _ in 0..2 {
+            for kind in [WatchKind::Data, WatchKind::Children, WatchKind::Recursive] {
+                watches.add(ME, "/a", kind);
+            }
+            watches.add(YOU, "/a", WatchKind::Persistent);
+            watches.add(ME, "/b", WatchKind::Data);
+            assert_eq!(watches.len(), 5);
+        }
+        assert!(watches.remove(ME, "/b", WatcherType::Data));
+        assert_eq!(watches.len(), 4);
+        assert!(watches.remove(YOU, "/a", WatcherType::Persistent));
+        assert_eq!(watches.len(), 2);
+        assert!(watches.remove(ME, "/a", WatcherType::Data));
+        assert_eq!(watches.len(), 2, "the recursive one is still there");
+        watches.remove_conn(ME);
+        assert_eq!((watches.len(), watches.data.recursive), (0, 0));
+    }
+
+    /// `wchp` and `wchs` show what is listed.
+    #[test]
+    fn a_path_that_nobody_watches_any_more_is_not_listed() {
+        let mut watches = WatchManager::default();
+        let listed = |watches: &WatchManager| -> Vec<(String, Vec<ConnId>)> {
+            watches.data_watches().map(|(path, conns)| (path.to_owned(), conns.collect())).collect()
+        };
+        for conn in [ME, YOU] {
+            watches.add(conn, "/a", WatchKind::Data);
+        }
+        watches.add(ME, "/b", WatchKind::Persistent);
+        watches.add(ME, "/c", WatchKind::Children);
+        let both = [("/a".to_owned(), vec![ME, YOU]), ("/b".to_owned(), vec![ME])];
+        assert_eq!(listed(&watches), both);
+        assert!(watches.remove(ME, "/a", WatcherType::Any));
+        assert!(watches.remove(ME, "/b", WatcherType::Any));
+        assert_eq!(listed(&watches), [("/a".to_owned(), vec![YOU])]);
+        fire(&mut watches, EventType::DataChanged, "/a");
+        assert_eq!(listed(&watches), []);
+        watches.remove_conn(ME);
+        assert_eq!((watches.data.paths.len(), watches.child.paths.len()), (0, 0));
+    }
+
+    #[test]
+    fn each_kind_of_watch_is_found_and_removed_by_its_name() {
+        use WatcherType as Type;
+        let names = [Type::Children, Type::Data, Type::Persistent, Type::Recursive];
+        for (kind, name) in [
+            (WatchKind::Children, Type::Children),
+            (WatchKind::Data, Type::Data),
+            (WatchKind::Persistent, Type::Persistent),
+            (WatchKind::Recursive, Type::Recursive),
+        ] {
+            let mut watches = WatchManager::default();
+            watches.add(ME, "/a", kind);
+            for other in names.into_iter().filter(|other| *other != name) {
+                assert!(!watches.has(ME, "/a", other), "{kind:?} is no {other:?}");
+                assert!(!watches.remove(ME, "/a", other));
+            }
+            for (conn, path) in [(YOU, "/a"), (ME, "/"), (ME, "/a/b")] {
+                assert!(!watches.has(conn, path, Type::Any));
+            }
+            assert!(watches.has(ME, "/a", name) && watches.has(ME, "/a", Type::Any));
+            assert!(watches.remove(ME, "/a", name));
+            assert!(!watches.has(ME, "/a", Type::Any));
+            assert_eq!((watches.len(), watches.by_conn.len()), (0, 0));
+        }
     }
 }
