@@ -79,6 +79,17 @@ impl Finder<'_> {
         self.text(span).contains("planted(")
     }
 
+    /// Is the mistake made? Then alone does what follows count.
+    fn is_plant(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::Call(call) => self.text(call.func.span()).ends_with("planted"),
+            Expr::Binary(it) if matches!(it.op, BinOp::And(_)) => {
+                self.is_plant(&it.left) || self.is_plant(&it.right)
+            }
+            _ => false,
+        }
+    }
+
     fn add(&mut self, what: String, span: Span, inserts: Vec<(usize, String)>) {
         let function = match (&self.of_type, self.function.last()) {
             (_, None) => return,
@@ -251,6 +262,10 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_expr_binary(&mut self, it: &'ast syn::ExprBinary) {
+        // What is asked after a plant is asked only where that mistake is made.
+        if matches!(it.op, BinOp::And(_)) && self.is_plant(&it.left) {
+            return;
+        }
         let chained = |side: &Expr| holds_let(side);
         let span = it.span();
         if let Some((is, instead)) = other(&it.op)
@@ -425,6 +440,10 @@ mod tests {
             "#[test] fn f() { assert(1 < 2); }",
             "const fn f() -> bool { 1 < 2 }",
             "fn f() -> T { if planted(Plant::A) { g(1 + 2); } T }",
+            "fn f() -> T { if planted(Plant::A) && a < 1 { g(1 + 2); } T }",
+            "fn f() -> T { if planted(Plant::A) && a && b < 1 { g(1 + 2); } T }",
+            "fn f() -> T { if a && planted(Plant::A) && b < 1 { g(1 + 2); } T }",
+            "fn f() -> T { g(a || planted(Plant::A) && b < 1) }",
             "fn f() -> T { if let Some(a) = b && let Some(c) = d { T } else { U } }",
         ] {
             assert_eq!(changed(source), [], "{source}");
