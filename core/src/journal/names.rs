@@ -224,4 +224,13 @@ mod tests {
         assert_eq!(purge(0, 0x7f), purge(1, 0x7f));
         assert!(purge(4, 0x7f).is_empty());
     }
+
+    #[test]
+    fn a_snapshot_fills_a_gap_only_if_it_is_of_a_moment_within() {
+        let files = files(&["snapshot.5", "snapshot.8", "log.1", "snapshot.a"]);
+        let between = |before, next| snapshot_between(&files, Zxid(before), Zxid(next));
+        assert_eq!((between(4, 6), between(6, 9)), (Some(0), Some(1)));
+        assert_eq!(between(4, 11), Some(3), "the newest");
+        assert_eq!((between(5, 8), between(8, 10), between(10, 20)), (None, None, None));
+    }
 }

@@ -1,6 +1,6 @@
 //! Logs that end in every way a log can end.
 
-use super::record::{RECORD_OVERHEAD, encode_file_header, encode_record};
+use super::record::{RECORD_OVERHEAD, encode_file_header, encode_payload, encode_record};
 use super::scan::{Damage, Record, Scanner, Verdict};
 use crate::ids::{SessionId, Xid, Zxid};
 use crate::wire::{Txn, TxnHeader};
@@ -120,6 +120,8 @@ fn a_file_that_was_being_created_has_no_records() {
     let (mut bytes, _) = log(1, 200);
     bytes[..4].copy_from_slice(b"ZKSN");
     assert_eq!(scan(&bytes), (0, damaged(0, Damage::Magic(0x5a4b_534e))));
+    assert_eq!(scan(&bytes[..16]), (0, damaged(0, Damage::Magic(0x5a4b_534e))));
+    assert_eq!(scan(&bytes[..15]), (0, unborn));
 }
 
 #[test]
@@ -195,11 +197,13 @@ const BARE: usize = 71;
 
 #[test]
 fn a_lost_sector_ends_where_a_whole_record_begins_with_zeros() {
-    // The third record begins two bytes before the end of a sector; those two are zeros anyway.
-    let (mut bytes, starts) = log_of(&[600 - 16 - BARE, 1022 - 600 - BARE, 50]);
-    assert_eq!(starts, [16, 600, 1022, 1022 + BARE + 50]);
-    bytes[600..1024].fill(0);
-    assert_eq!(scan(&padded(bytes)), (1, torn(600, 1)));
+    // The third record begins a few bytes before the end of a sector; those are zeros anyway.
+    for third in 1020..1024 {
+        let (mut bytes, starts) = log_of(&[600 - 16 - BARE, third - 600 - BARE, 50]);
+        assert_eq!(starts, [16, 600, third, third + BARE + 50]);
+        bytes[600..1024].fill(0);
+        assert_eq!(scan(&padded(bytes)), (1, torn(600, 1)), "{third}");
+    }
 }
 
 #[test]
@@ -225,7 +229,7 @@ fn the_zeros_every_record_begins_with_prove_no_loss() {
 #[test]
 fn older_records_behind_the_end_are_rubbish() {
     let (mut bytes, starts) = log(3, 100);
-    let old = bytes[starts[0]..starts[2]].to_vec();
+    let old = bytes[starts[0]..starts[3]].to_vec();
     bytes.extend_from_slice(&[0xee; 40]);
     bytes.extend_from_slice(&old);
     assert_eq!(scan(&padded(bytes)), (3, torn(starts[3], 0)));
@@ -393,4 +397,110 @@ fn a_wrong_length_is_told_of_the_longest_record_too() {
     assert_eq!(verdict, damaged(16, Damage::WrongLength { says, fits }));
     let (_, verdict) = scan_in(&bytes, 1 << 20, fits as u32 - 1);
     assert_eq!(verdict, torn(16, 0), "no record may be that long");
+}
+
+/// Rule 2: the record's header and its end arrived, and a sector between them did not.
+#[test]
+fn a_record_that_lacks_a_sector_in_its_middle_is_torn() {
+    let (mut bytes, starts) = log_of(&[100, 2000, 50]);
+    let lost = starts[1].div_ceil(512) * 512 + 512;
+    assert!(lost + 512 < starts[2]);
+    bytes[lost..lost + 512].fill(0);
+    assert_eq!(scan(&padded(bytes.clone())), (1, torn(starts[1], 1)));
+    bytes.truncate(starts[2]);
+    assert_eq!(scan(&padded(bytes)), (1, torn(starts[1], 0)));
+}
+
+/// Rule 3: it was whole once, so nothing that is missing around it excuses it.
+#[test]
+fn zeros_do_not_excuse_what_no_interrupted_write_looks_like() {
+    let (bytes, starts) = log_of(&[100, 100]);
+    let mut longer = bytes.clone();
+    let fits = starts[2] - starts[1] - RECORD_OVERHEAD;
+    let says = fits as i32 + 2000;
+    longer[starts[1] + 8..][..4].copy_from_slice(&says.to_be_bytes());
+    let what = Damage::WrongLength { says, fits };
+    assert_eq!(scan(&padded(longer)), (1, damaged(starts[1], what)));
+    let (header, txn) = set_data(3, &[0; 2000]);
+    let mut marked = bytes;
+    encode_record(&header, &txn, None, &mut marked);
+    *marked.last_mut().unwrap() = b'C';
+    assert_eq!(scan(&padded(marked)), (2, damaged(starts[2], Damage::EndMark(b'C'))));
+}
+
+#[test]
+fn zeros_behind_a_record_say_nothing_about_it() {
+    let (mut bytes, starts) = log_of(&[1024 - 16 - BARE]);
+    assert_eq!(starts[1], 1024);
+    bytes[200] ^= 1;
+    assert_eq!(scan(&padded(bytes)), (0, damaged(16, Damage::Checksum)));
+}
+
+#[test]
+fn a_whole_record_at_the_very_end_of_the_file_proves_what_was_before_it() {
+    let (mut bytes, starts) = log_of(&[10, 10, 10]);
+    bytes[starts[1]..starts[1] + 12].fill(0);
+    let what = Damage::Gap { whole_records_behind: 1 };
+    assert_eq!(scan(&bytes), (1, damaged(starts[1], what)));
+}
+
+/// Servers before 3.6 end a session by a header alone.
+#[test]
+fn the_shortest_record_there_can_be_is_a_record() {
+    let (header, txn) = set_data(2, b"");
+    let mut whole = Vec::new();
+    encode_record(&header, &txn, None, &mut whole);
+    let mut payload = whole[12..12 + 32].to_vec();
+    payload[28..].copy_from_slice(&(-11i32).to_be_bytes());
+    let (mut bytes, starts) = log(1, 100);
+    encode_payload(&payload, &mut bytes);
+    let end = bytes.len() as u64;
+    assert_eq!(scan(&padded(bytes.clone())), (2, Verdict::Clean { end }));
+    let mut alone = bytes.clone();
+    alone[starts[0]..starts[0] + 12].fill(0);
+    let what = Damage::Gap { whole_records_behind: 1 };
+    assert_eq!(scan(&padded(alone)), (0, damaged(starts[0], what)));
+    let says = 50i32;
+    bytes[starts[1] + 8..][..4].copy_from_slice(&says.to_be_bytes());
+    let what = Damage::WrongLength { says, fits: 32 };
+    assert_eq!(scan(&padded(bytes)), (1, damaged(starts[1], what)));
+}
+
+#[test]
+fn what_is_fed_behind_the_verdict_changes_and_costs_nothing() {
+    let (mut bytes, starts) = log(2, 10);
+    let kind = starts[1] + 12 + 28;
+    bytes[kind..kind + 4].copy_from_slice(&77i32.to_be_bytes());
+    let payload = bytes[starts[1] + 12..starts[2] - 1].to_vec();
+    bytes.truncate(starts[1]);
+    encode_payload(&payload, &mut bytes);
+    let mut scanner = Scanner::new(RECORD_MAX, Zxid(0));
+    scanner.feed(&bytes);
+    assert!(scanner.next().is_some() && scanner.next().is_none());
+    let verdict = Some(damaged(starts[1], Damage::Kind(77)));
+    assert_eq!((scanner.verdict(), scanner.buffered()), (verdict, 0));
+    scanner.feed(&bytes);
+    assert!(scanner.next().is_none());
+    assert_eq!((scanner.verdict(), scanner.last_zxid()), (verdict, Some(Zxid(1))));
+}
+
+#[test]
+fn whole_records_are_found_however_the_file_comes_in() {
+    let (mut bytes, starts) = log(20, 100);
+    bytes[starts[2]..starts[2] + 12].fill(0);
+    let what = Damage::Gap { whole_records_behind: 17 };
+    // The tail is searched as it comes, because a record cannot be long.
+    let record_max = (starts[1] - starts[0] - RECORD_OVERHEAD) as u32;
+    for chunk in [1, 13, 100, 512, 1 << 20] {
+        let (records, verdict) = scan_in(&padded(bytes.clone()), chunk, record_max);
+        assert_eq!((records.len(), verdict), (2, damaged(starts[2], what)), "{chunk}");
+    }
+}
+
+#[test]
+fn a_checksum_that_fits_another_length_proves_nothing_without_an_end() {
+    let (mut bytes, starts) = log(2, 100);
+    bytes[starts[1] + 8..][..4].copy_from_slice(&50i32.to_be_bytes());
+    bytes[starts[2] - 1] = 0;
+    assert_eq!(scan(&padded(bytes)), (1, torn(starts[1], 0)));
 }

@@ -437,12 +437,15 @@ mod tests {
 
     /// Deletions come again in a replay; an older one takes nothing back.
     #[test]
-    fn a_deletion_moves_the_pzxid_of_its_parent_only_forward() {
+    fn the_pzxid_of_a_parent_moves_only_forward() {
         let mut tree = grown(&[create("/p", open(), 1), create("/p/c", open(), 1)]);
         tree.apply(&header(9), &delete("/p/c"), &mut |_| {});
         tree.apply(&header(5), &delete("/p/d"), &mut |_| {});
         let parent = tree.get("/p").unwrap().persisted();
         assert_eq!((parent.pzxid, parent.cversion, parent.mzxid), (Zxid(9), 1, Zxid(1)));
+        tree.apply(&header(2), &create("/p/c", open(), 1), &mut |_| {});
+        let parent = tree.get("/p").unwrap().persisted();
+        assert_eq!((parent.pzxid, parent.cversion), (Zxid(9), 1), "nor does a creation");
     }
 
     /// Java does it for the plain create alone.
@@ -489,6 +492,15 @@ mod tests {
             assert_eq!((tree.ephemeral_count(), tree.len()), (0, 5));
             assert_eq!(tree.get("/").unwrap().persisted().pzxid, Zxid(9));
         }
+    }
+
+    /// A fuzzy snapshot may lack the ephemeral already, and not what its end meant to its parent (ZOOKEEPER-3125).
+    #[test]
+    fn the_parent_of_an_ephemeral_that_is_gone_already_moves_all_the_same() {
+        let mut tree = grown(&[create("/p", open(), 1)]);
+        let paths = Some(vec!["/p/gone".into()]);
+        tree.apply(&header(9), &Txn::CloseSession { paths }, &mut |_| {});
+        assert_eq!(tree.get("/p").unwrap().persisted().pzxid, Zxid(9));
     }
 
     fn figures(tree: &DataTree, path: &str) -> String {
@@ -579,8 +591,13 @@ mod tests {
         // It is no quota, though it stands where quotas do.
         let stray = "/zookeeper/quota/zookeeper_limits";
         tree.load(stray, None, None, StatPersisted::default()).unwrap();
+        // Figures alone limit nothing.
+        for path in ["/zookeeper/quota/qq", "/zookeeper/quota/qq/zookeeper_stats"] {
+            tree.load(path, None, None, StatPersisted::default()).unwrap();
+        }
         assert_eq!(tree.quota_above("/q"), None);
         tree.set_up_quotas();
+        assert_eq!(figures(&tree, "/qq"), "count=1,bytes=0");
         assert_eq!(
             (&*figures(&tree, "/q"), &*figures(&tree, "/q/deep")),
             ("count=4,bytes=12", "count=2,bytes=6")

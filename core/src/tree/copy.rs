@@ -156,9 +156,12 @@ mod tests {
         let n0 = tree.find("/n0").unwrap();
         tree.change_data(n0, "/n0", None, |stat| stat.version = 9);
         assert_eq!(tree.copy_left(), Some((15, false)), "it has to be copied again");
-        let last = tree.find("/n19").unwrap();
-        tree.change_data(last, "/n19", None, |stat| stat.version = 9);
-        assert_eq!(tree.copy_left(), Some((15, false)), "its turn is still to come");
+        for path in ["/n6", "/n19"] {
+            let id = tree.find(path).unwrap();
+            assert!(id >= NodeId(10));
+            tree.change_data(id, path, None, |stat| stat.version = 9);
+        }
+        assert_eq!(tree.copy_left(), Some((15, false)), "their turn is still to come");
         copy(&mut tree, 14);
         assert!(tree.copy_left().is_some_and(|(left, once)| left > 0 && once));
         // Slots that were copied become free, are used again, and new ones come behind.

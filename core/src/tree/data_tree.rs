@@ -973,4 +973,56 @@ mod tests {
         add(&mut tree, "/other", Owner::Nobody);
         assert!(tree.has_non_ascii());
     }
+
+    /// Clients choose the names: a million of them under one hash would stop the server.
+    #[test]
+    fn the_index_tells_names_parents_and_servers_apart() {
+        let (tree, other) = (DataTree::new(1, false), DataTree::new(2, false));
+        let hashes = [
+            tree.hash_of(NodeId::ROOT, "a"),
+            tree.hash_of(NodeId::ROOT, "b"),
+            tree.hash_of(NodeId(1), "a"),
+            other.hash_of(NodeId::ROOT, "a"),
+        ];
+        assert_eq!(BTreeSet::from(hashes).len(), 4);
+        // The table wants the top bits to differ.
+        let top = |hash: u32| Slot::spread(hash) >> 57;
+        assert!((0..100).map(top).collect::<BTreeSet<_>>().len() > 30);
+    }
+
+    /// Its slot may stay free for long.
+    #[test]
+    fn a_deleted_znode_holds_nothing_back() {
+        let mut tree = DataTree::new(1, false);
+        let data: Arc<[u8]> = Arc::from(&b"data"[..]);
+        tree.load("/a", Some(data.clone()), None, StatPersisted::default()).unwrap();
+        let id = tree.find("/a").unwrap();
+        tree.remove(id, "/a");
+        assert_eq!((Arc::strong_count(&data), tree.node(id).name()), (1, ""));
+    }
+
+    #[test]
+    fn znodes_of_one_hash_are_told_apart() {
+        let mut tree = DataTree::without_nodes(1, false);
+        for n in 1..=540 {
+            add(&mut tree, &format!("/p{n}"), Owner::Nobody);
+        }
+        let (one, other) = (NodeId(243), NodeId(540));
+        let alike =
+            [(NodeId::ROOT, "n10843"), (NodeId::ROOT, "n88214"), (one, "n8433"), (other, "n8433")];
+        let [a, b, c, d] = alike.map(|(parent, name)| tree.hash_of(parent, name));
+        assert_eq!((a, c), (b, d), "these are alike by chance");
+        let paths = ["/n10843", "/n88214", "/p243/n8433", "/p540/n8433"];
+        for (missing, other) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
+            add(&mut tree, paths[other], Owner::Nobody);
+            assert_eq!(tree.find(paths[missing]), None);
+            add(&mut tree, paths[missing], Owner::Nobody);
+            for path in [paths[other], paths[missing]] {
+                assert_eq!(tree.find(path).map(|id| tree.path_of(id)), Some(path.to_owned()));
+            }
+            remove(&mut tree, paths[other]);
+            assert!(tree.find(paths[other]).is_none() && tree.find(paths[missing]).is_some());
+            remove(&mut tree, paths[missing]);
+        }
+    }
 }

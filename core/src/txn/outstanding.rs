@@ -280,4 +280,17 @@ mod tests {
         assert_eq!(outstanding.ephemerals_of(&tree, ME), []);
         assert_eq!(outstanding.ephemerals_of(&tree, SessionId(ME.0 + 1)), ["/e".into()]);
     }
+
+    /// Sessions of servers numbered 128 or more are negative, and so are TTLs as 3.5.3 wrote them.
+    #[test]
+    fn a_negative_owner_is_a_session_unless_that_of_3_5_3_is_emulated() {
+        let session = SessionId(-7);
+        for emulate in [false, true] {
+            let tree = DataTree::new(1, emulate);
+            let mut outstanding = Outstanding::new(tree.digest());
+            outstanding.put(Zxid(1), "/e", None, Some(state(0, session.0)));
+            let owned = outstanding.ephemerals_of(&tree, session);
+            assert_eq!(owned.is_empty(), emulate);
+        }
+    }
 }

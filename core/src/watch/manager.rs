@@ -347,6 +347,21 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_is_told_once_however_many_of_its_watches_match() {
+        let mut watches = WatchManager::default();
+        watches.add(YOU, "/a/b", WatchKind::Data);
+        for conn in [ME, YOU] {
+            watches.add(conn, "/a", WatchKind::Recursive);
+            watches.add(conn, "/", WatchKind::Recursive);
+            watches.add(conn, "/a/b", WatchKind::Children);
+        }
+        let both = |kind| [1, 2].map(|conn| (conn, kind, "/a/b".to_owned()));
+        for kind in [EventType::DataChanged, EventType::Deleted] {
+            assert_eq!(fire(&mut watches, kind, "/a/b"), both(kind));
+        }
+    }
+
+    #[test]
     fn a_persistent_watch_hears_of_znode_and_children_and_stays() {
         let mut watches = WatchManager::default();
         watches.add(ME, "/p", WatchKind::Persistent);
@@ -444,6 +459,7 @@ mod tests {
         assert_eq!(listed(&watches), [("/a".to_owned(), vec![YOU])]);
         fire(&mut watches, EventType::DataChanged, "/a");
         assert_eq!(listed(&watches), []);
+        assert_eq!(watches.by_conn.keys().collect::<Vec<_>>(), [&ME], "the other one has none");
         watches.remove_conn(ME);
         assert_eq!((watches.data.paths.len(), watches.child.paths.len()), (0, 0));
     }
