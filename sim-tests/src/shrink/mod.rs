@@ -24,10 +24,21 @@ pub struct Shrunk {
     pub runs: u64,
     /// CPU time of all that, s.
     pub cpu_s: f64,
-    /// Of so many other seeds, how many fail the same way.
-    pub oftenness: (u64, u64),
+    /// How often it fails with other seeds.
+    pub oftenness: Oftenness,
     /// CPU time of counting that, s.
     pub counting_cpu_s: f64,
+}
+
+/// How often a scenario fails with other seeds than its own.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Oftenness {
+    /// Seeds it was tried with.
+    pub seeds: u64,
+    /// Of these, with how many it fails.
+    pub fails: u64,
+    /// And with how many because the same judge says no: another one may be the first to see it.
+    pub alike: u64,
 }
 
 /// How far to go.
@@ -39,12 +50,14 @@ pub struct Effort {
     pub seeds: u64,
 }
 
-/// The most lines that a file of a shrunk scenario may have.
-const LINES_MAX: usize = 40;
+/// The most lines that a file of a shrunk scenario may have, before it says what it is about.
+const LINES_MAX: usize = 38;
 /// Seeds besides its own by which a smaller scenario may fail.
 const OTHER_SEEDS: u64 = 3;
 /// Seeds by which scenarios are compared that fail with many.
-const MANY_SEEDS: u64 = 40;
+const MANY_SEEDS: u64 = 60;
+/// Who fails with so many of these fails with nearly all others.
+const ENOUGH: u64 = 59;
 /// Part of the time in which scenarios are made smaller, before they are made to fail more often.
 const FIRST_PART: f64 = 0.6;
 
@@ -96,13 +109,10 @@ impl Shrinker {
         process_cpu_s() > self.ends_s
     }
 
-    /// Does it fail as it should, and only because of what was put in?
-    fn fails(&mut self, scenario: &Scenario) -> Option<Violation> {
+    /// What it breaks, and only because of what was put in.
+    fn breaks(&mut self, scenario: &Scenario) -> Option<Violation> {
         self.runs += 1;
         let violation = run(scenario, self.mistake).0?;
-        if violation.judge != self.judge {
-            return None;
-        }
         if self.mistake != Mistake::None {
             self.runs += 1;
             if run(scenario, Mistake::None).0.is_some() {
@@ -112,13 +122,18 @@ impl Shrinker {
         Some(violation)
     }
 
+    /// Does it break what it should?
+    fn fails(&mut self, scenario: &Scenario) -> Option<Violation> {
+        self.breaks(scenario).filter(|violation| violation.judge == self.judge)
+    }
+
     /// Takes a scenario that is simpler, if it still fails, be it with another seed.
     fn takes(&mut self, simpler: &Scenario) -> bool {
         if *simpler == self.best || self.is_over() {
             return false;
         }
         if self.least > 0
-            && self.count(simpler, other_seeds(MANY_SEEDS), self.least - 1) < self.least
+            && self.count(simpler, other_seeds(MANY_SEEDS), self.least - 1).fails < self.least
         {
             return false;
         }
@@ -136,15 +151,19 @@ impl Shrinker {
 
     /// With how many of these seeds it fails. Stops when it cannot be more than `least` any more, or when the
     /// time is over.
-    fn count(&mut self, scenario: &Scenario, seeds: Range<u64>, least: u64) -> u64 {
-        let mut failed = 0;
+    fn count(&mut self, scenario: &Scenario, seeds: Range<u64>, least: u64) -> Oftenness {
+        let mut often = Oftenness { seeds: seeds.end - seeds.start, ..Oftenness::default() };
         for seed in seeds.clone() {
-            if failed + seeds.end - seed <= least || self.is_over() {
+            if often.fails + seeds.end - seed <= least || self.is_over() {
                 break;
             }
-            failed += u64::from(self.fails(&Scenario { seed, ..scenario.clone() }).is_some());
+            let Some(violation) = self.breaks(&Scenario { seed, ..scenario.clone() }) else {
+                continue;
+            };
+            often.fails += 1;
+            often.alike += u64::from(violation.judge == self.judge);
         }
-        failed
+        often
     }
 }
 
@@ -173,14 +192,14 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
     let done_s = process_cpu_s();
     shrinker.ends_s = f64::INFINITY;
     let small = shrinker.best.clone();
-    let failed = shrinker.count(&small, fresh_seeds(effort.seeds), 0);
+    let oftenness = shrinker.count(&small, fresh_seeds(effort.seeds), 0);
     Some(Shrunk {
         lines: (scenario.to_short_text().lines().count(), small.to_short_text().lines().count()),
         scenario: small,
         violation: shrinker.violation,
         runs: shrinker.runs,
         cpu_s: done_s - begun_s,
-        oftenness: (failed, effort.seeds),
+        oftenness,
         counting_cpu_s: process_cpu_s() - done_s,
     })
 }

@@ -1,21 +1,26 @@
 //! What fails with one seed in ten says nothing after the next change of the code: more of the same, until it fails with
 //! nearly all.
 
-use super::{LINES_MAX, MANY_SEEDS, Shrinker, other_seeds};
-use zoetrope_io_sim::{Scenario, Step};
+use super::{ENOUGH, LINES_MAX, MANY_SEEDS, Shrinker, other_seeds};
+use zoetrope_io_sim::{Fault, Scenario, Step};
 
-/// Enough of them.
-const ENOUGH: u64 = MANY_SEEDS - 1;
-
-/// The same with so many times the requests, but not without end.
-fn with_requests(scenario: &Scenario, times: u64) -> Scenario {
+/// The same with so many times the requests or the time between faults, but not without end.
+fn with_more(scenario: &Scenario, times: u64) -> Scenario {
     let mut more = scenario.clone();
     for step in &mut more.steps {
-        if let Step::Requests(n) = step {
-            *n = (*n * times).clamp(1, 1_000);
+        match step {
+            Step::Requests(n) => *n = (*n * times).clamp(1, 1_000),
+            Step::Run(ms) => *ms = (*ms * times).clamp(1, 60_000),
+            _ => {}
         }
     }
     more
+}
+
+/// The same, and behind each step that one.
+fn with_between(scenario: &Scenario, between: &Step) -> Scenario {
+    let steps = scenario.steps.iter().flat_map(|step| [step.clone(), between.clone()]).collect();
+    Scenario { steps, ..scenario.clone() }
 }
 
 /// The same, its last steps so many times over.
@@ -28,7 +33,7 @@ fn repeated(scenario: &Scenario, last: usize, times: usize) -> Scenario {
 
 /// Scenarios in which the same may happen more often.
 fn more_of_it(scenario: &Scenario) -> Vec<Scenario> {
-    let mut all = vec![with_requests(scenario, 4), with_requests(scenario, 20)];
+    let mut all = vec![with_more(scenario, 4), with_more(scenario, 20)];
     for (clients, pipeline) in [(3, 8), (5, 8), (5, 16), (2, 1)] {
         all.push(Scenario { clients, pipeline, ..scenario.clone() });
     }
@@ -39,13 +44,16 @@ fn more_of_it(scenario: &Scenario) -> Vec<Scenario> {
             all.push(repeated(scenario, last, times));
         }
     }
-    let between = |step: &Step| [step.clone(), Step::Requests(40)];
-    let steps = scenario.steps.iter().flat_map(between).collect();
-    all.push(Scenario { steps, ..scenario.clone() });
+    all.push(with_between(scenario, &Step::Requests(40)));
+    if scenario.peers.is_some() {
+        all.push(with_between(scenario, &Step::Fault(Fault::Churn)));
+    }
     all.push(Scenario { without: Vec::new(), ..scenario.clone() });
     for snap_count in [20, 1_000] {
         all.push(Scenario { snap_count, ..scenario.clone() });
     }
+    // Of those that fail often enough the shortest is taken.
+    all.sort_by_key(|more| more.steps.len());
     all.retain(|more| more.to_short_text().lines().count() <= LINES_MAX && more != scenario);
     all
 }
@@ -55,7 +63,7 @@ impl Shrinker {
     /// and whatever is simpler has to fail as often.
     pub(super) fn make_oftener(&mut self) -> bool {
         let best = self.best.clone();
-        let mut often = self.count(&best, other_seeds(MANY_SEEDS), 0);
+        let mut often = self.count(&best, other_seeds(MANY_SEEDS), 0).fails;
         let mut found = false;
         while often < ENOUGH && !self.is_over() {
             let mut better = None;
@@ -64,8 +72,8 @@ impl Shrinker {
                     break;
                 }
                 let count = self.count(&more, other_seeds(MANY_SEEDS), often);
-                if count > often {
-                    (often, better) = (count, Some(more));
+                if count.fails > often && count.alike > 0 {
+                    (often, better) = (count.fails, Some(more));
                     if often >= ENOUGH {
                         break;
                     }
@@ -75,7 +83,7 @@ impl Shrinker {
             self.take_with_some_seed(&better);
             found = true;
         }
-        self.least = often;
+        self.least = often.min(ENOUGH);
         found
     }
 

@@ -3,7 +3,7 @@
 use crate::subject::{Planted, Subject};
 use crate::time::duration;
 use crate::{Ended, Exit};
-use sim_tests::{Effort, Shrunk, shrink};
+use sim_tests::{Effort, Oftenness, Shrunk, shrink};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,11 +47,11 @@ pub(crate) fn run(args: &Args) -> Ended {
         }
         None => print!("{text}"),
     }
-    let (failed, seeds) = oftenness;
+    let Oftenness { seeds, fails, alike } = oftenness;
     println!("{name}, seed {}: {violation}", scenario.seed);
     println!(
-        "{} lines before, {} after; {runs} runs, {cpu_s:.1} CPU seconds; {failed} of {seeds} other seeds fail the same \
-         way ({counting_cpu_s:.1} CPU seconds)",
+        "{} lines before, {} after; {runs} runs, {cpu_s:.1} CPU seconds; {fails} of {seeds} other seeds fail, {alike} by \
+         the same judge ({counting_cpu_s:.1} CPU seconds)",
         lines.0, lines.1
     );
     if let Some(file) = &args.out {
