@@ -8,6 +8,7 @@ mod simpler;
 use crate::guard::guarded;
 use crate::run::judge_scenario;
 use crate::violation::Violation;
+use std::iter::once;
 use std::ops::Range;
 use zoetrope_io_sim::{Mistake, Scenario};
 
@@ -52,8 +53,8 @@ pub struct Effort {
 
 /// The most lines that a file of a shrunk scenario may have, before it says what it is about.
 const LINES_MAX: usize = 38;
-/// Seeds besides its own by which a smaller scenario may fail.
-const OTHER_SEEDS: u64 = 3;
+/// Seeds, its own among them, by which a smaller scenario is tried at first.
+const FEW_SEEDS: u64 = 6;
 /// Seeds by which scenarios are compared that fail with many.
 const MANY_SEEDS: u64 = 60;
 /// Who fails with so many of these fails with nearly all others.
@@ -78,7 +79,10 @@ struct Shrinker {
     judge: String,
     /// CPU time of the process when the search, or this part of it, is over, s.
     ends_s: f64,
-    /// A simpler scenario has to fail with so many of [`MANY_SEEDS`]; 0: with any.
+    /// A simpler scenario has to fail with so many of [`FEW_SEEDS`]. What fails often would otherwise become, step by
+    /// step, what fails by chance.
+    few: u64,
+    /// And with so many of [`MANY_SEEDS`], once that is not 0.
     least: u64,
     runs: u64,
     best: Scenario,
@@ -113,13 +117,16 @@ impl Shrinker {
     fn breaks(&mut self, scenario: &Scenario) -> Option<Violation> {
         self.runs += 1;
         let violation = run(scenario, self.mistake).0?;
-        if self.mistake != Mistake::None {
-            self.runs += 1;
-            if run(scenario, Mistake::None).0.is_some() {
-                return None;
-            }
+        self.is_clean(scenario).then_some(violation)
+    }
+
+    /// Does it break nothing without what was put in?
+    fn is_clean(&mut self, scenario: &Scenario) -> bool {
+        if self.mistake == Mistake::None {
+            return true;
         }
-        Some(violation)
+        self.runs += 1;
+        run(scenario, Mistake::None).0.is_none()
     }
 
     /// Does it break what it should?
@@ -137,16 +144,30 @@ impl Shrinker {
         {
             return false;
         }
-        let others = if self.least > 0 { MANY_SEEDS } else { OTHER_SEEDS };
-        let seeds = std::iter::once(simpler.seed).chain(other_seeds(others));
-        for seed in seeds {
+        let (seeds, least) = match self.least {
+            0 => (FEW_SEEDS, self.few),
+            _ => (MANY_SEEDS, 1),
+        };
+        let (mut failed, mut found) = (0, None);
+        for (left, seed) in (0..seeds).rev().zip(once(simpler.seed).chain(other_seeds(seeds))) {
             let candidate = Scenario { seed, ..simpler.clone() };
-            if let Some(violation) = self.fails(&candidate) {
-                (self.best, self.violation) = (candidate, violation);
-                return true;
+            self.runs += 1;
+            if let Some(violation) = run(&candidate, self.mistake).0 {
+                failed += 1;
+                if found.is_none() && violation.judge == self.judge && self.is_clean(&candidate) {
+                    found = Some((candidate, violation));
+                }
+            }
+            if failed >= least && found.is_some() {
+                break;
+            }
+            if failed + left < least {
+                return false;
             }
         }
-        false
+        let Some(found) = found.filter(|_| failed >= least) else { return false };
+        (self.best, self.violation) = found;
+        true
     }
 
     /// With how many of these seeds it fails. Stops when it cannot be more than `least` any more, or when the
@@ -178,11 +199,15 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         mistake,
         judge: violation.judge.clone(),
         ends_s: begun_s + effort.cpu_s * FIRST_PART,
+        few: 1,
         least: 0,
         runs: 1,
         best,
         violation,
     };
+    let first = shrinker.best.clone();
+    let others = shrinker.count(&first, other_seeds(FEW_SEEDS - 1), 0).fails;
+    shrinker.few = (others + 1).div_ceil(2);
     shrinker.make_simpler();
     shrinker.ends_s = begun_s + effort.cpu_s;
     if shrinker.make_oftener() {
