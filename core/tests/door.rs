@@ -157,3 +157,123 @@ fn statistics_begin_again_when_they_are_reset() {
     assert_eq!((after.znode_count, after.commit_count), (znodes, commits));
     assert_eq!(counted(after), ([0; 3], [0; 3], Default::default()));
 }
+
+/// `enforce.auth.enabled`: whoever has not proven who he is is told so, and must come again.
+#[test]
+fn who_has_not_authenticated_is_refused_where_that_is_enforced() {
+    let mut config = Config::default();
+    config.auth.enforced_schemes = vec!["digest".into()];
+    let secret = Request::Auth { scheme: Some("digest".into()), auth: Some(b"me:secret") };
+    let mut bench = Bench::start(Files::new(), config);
+    for request in [get("/"), create("/a"), Request::Ping] {
+        bench.connect();
+        assert_eq!((bench.try_ask(&request), bench.closed), (-124, true), "{request:?}");
+        bench.tell(&Input::Closed { conn: ConnId(1) });
+        bench.closed = false;
+    }
+    bench.connect();
+    let replies = bench.ask_all(&[secret, create("/a"), get("/a")]);
+    assert_eq!(replies.iter().map(|(err, _)| *err).collect::<Vec<_>>(), [0, 0, 0]);
+    assert!(!bench.closed);
+}
+
+#[test]
+fn a_frame_too_short_for_a_request_ends_its_connection() {
+    for len in [0, 4, 7] {
+        let mut bench = Bench::start(Files::new(), Config::default());
+        bench.connect();
+        let mut bytes = vec![0, 0, 0, len];
+        bytes.resize(4 + usize::from(len), 1);
+        assert!(bench.send_on(ConnId(1), &bytes).is_empty(), "no number says what is answered");
+        assert!(bench.closed, "{len} bytes");
+    }
+}
+
+#[test]
+fn failed_authentications_are_counted() {
+    let mut bench = Bench::start(Files::new(), Config::default());
+    for failed in 1..=2 {
+        bench.connect();
+        assert_eq!(bench.try_ask(&Request::Auth { scheme: Some("none".into()), auth: None }), -115);
+        assert_eq!(bench.server.status().auth_failed_count, failed);
+        bench.tell(&Input::Closed { conn: ConnId(1) });
+    }
+}
+
+/// As in Java: only a multi that cannot be decoded has a place among the txns, and not even that where an ACL is null.
+#[test]
+fn what_cannot_be_decoded_becomes_no_txn_unless_it_is_a_multi() {
+    use zoetrope_core::wire::{OpCode, Writer};
+    let mut bench = Bench::start(Files::new(), Config::default());
+    bench.connect();
+    let mut null_acl = Vec::new();
+    let mut w = Writer::new(&mut null_acl);
+    w.int(OpCode::Create.number());
+    w.bool(false);
+    w.int(-1);
+    w.buffer(Some(b"/a"));
+    w.buffer(None);
+    w.int(-1);
+    w.int(0);
+    let cases =
+        [(OpCode::Create, &[][..], 0), (OpCode::Multi, &null_acl, 0), (OpCode::Multi, &[], 1)];
+    for (op, body, txns) in cases {
+        let before = bench.server.zxid_applied();
+        let mut request = Vec::new();
+        let mut w = Writer::new(&mut request);
+        w.int(1);
+        w.int(op.number());
+        request.extend_from_slice(body);
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).buffer(Some(&request));
+        let reply = bench.send_on(ConnId(1), &bytes);
+        assert_eq!(reply[16..20], (-5_i32).to_be_bytes(), "{op:?}");
+        assert_eq!(bench.server.zxid_applied().0 - before.0, txns, "{op:?}");
+    }
+}
+
+#[test]
+fn who_am_i_shows_an_identity_only_where_a_provider_knows_its_scheme() {
+    for known in [true, false] {
+        let mut config = Config::default();
+        (config.auth.sasl, config.auth.x509) = (known, known);
+        let mut bench = Bench::start(Files::new(), config);
+        let (conn, addr) = (ConnId(1), "127.0.0.1".parse().unwrap());
+        let identities = vec![("sasl", "me"), ("x509", "CN=me")];
+        bench.tell(&Input::Opened { conn, addr, port: 1, secure: true, identities });
+        let mut bytes = Vec::new();
+        support::play::NEWCOMER.encode(&mut bytes);
+        bench.send_on(conn, &bytes);
+        let body = bench.ask(&Request::WhoAmI);
+        let mut r = Reader::new(&body);
+        let count = r.count().unwrap().unwrap();
+        let mut shown = Vec::new();
+        for _ in 0..count {
+            shown
+                .push((r.some_string().unwrap().to_string(), r.some_string().unwrap().to_string()));
+        }
+        let id = |id: &'static str| if known { id } else { "" };
+        for (scheme, id) in [("sasl", id("me")), ("x509", id("CN=me"))] {
+            assert!(shown.contains(&(scheme.into(), id.into())), "{known}: {shown:?}");
+        }
+    }
+}
+
+/// Servers that once paused together would always do so again if each waited equally long every time.
+#[test]
+fn a_server_waits_differently_long_from_snapshot_to_snapshot() {
+    let mut config = Config::default();
+    config.storage.snap_count = 100;
+    let mut bench = Bench::start(Files::new(), config);
+    bench.connect();
+    for n in 0..500 {
+        bench.ask(&create(&format!("/n{n}")));
+    }
+    let started = bench.milestones.iter().filter_map(|milestone| match milestone {
+        Milestone::SnapshotStarted { zxid } => Some(zxid.0),
+        _ => None,
+    });
+    let started: Vec<i64> = started.collect();
+    let waits: Vec<i64> = started.windows(2).skip(1).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.len() >= 3 && waits.iter().any(|wait| *wait != waits[0]), "{waits:?}");
+}

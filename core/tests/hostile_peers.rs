@@ -6,8 +6,8 @@ use support::play::*;
 use support::{Bench, Files};
 use zoetrope_core::wire::{
     AclSpec, ConnectRequest, Create, ErrorCode, LearnerInfo, OpCode, PacketKind, Perms,
-    QUORUM_PROTOCOL, Request, Txn, TxnHeader, decode_packet, encode_leader_info, encode_packet,
-    encode_txn,
+    QUORUM_PROTOCOL, Request, Txn, TxnHeader, decode_packet, encode_ack_epoch, encode_leader_info,
+    encode_packet, encode_txn,
 };
 use zoetrope_core::*;
 
@@ -225,5 +225,37 @@ fn another_digest_is_told_where_names_are_not_ascii_and_ends_the_server_elsewher
         let told = bench.milestones.contains(&Milestone::DigestMismatch { zxid: at });
         let counted = bench.server.status().digest_mismatches;
         assert_eq!((told, counted), (goes_on, u64::from(goes_on)), "{path}");
+    }
+}
+
+/// Only what voters have promised to their disks is promised by a quorum, and only a history that can be trusted counts.
+#[test]
+fn who_only_observes_or_has_lost_its_history_promises_no_epoch() {
+    for (kind, last, counts) in [
+        (PacketKind::FollowerInfo, 0, true),
+        (PacketKind::FollowerInfo, -1, false),
+        (PacketKind::ObserverInfo, 0, false),
+    ] {
+        let mut bench = Bench::start(Files::new(), config());
+        let (sid, link) = (Some(Sid(3)), Link::Election);
+        bench.tell(&Input::PeerUp { sid, chan: VOTES, link, addr: addr() });
+        vote(&mut bench, VOTES, Sid(1));
+        // Server 3 follows, so that an epoch is offered; then the same server, or what says it is, comes on another link.
+        let chan = ChanId(5);
+        for (chan, kind) in [(chan, PacketKind::FollowerInfo), (STREAM, kind)] {
+            let link = Link::Quorum;
+            bench.tell(&Input::PeerUp { sid: None, chan, link, addr: addr() });
+            let (mut info, mut bytes) = (Vec::new(), Vec::new());
+            let (protocol_version, config_version) = (QUORUM_PROTOCOL, 0);
+            LearnerInfo { sid: Sid(3), protocol_version, config_version }.encode(&mut info);
+            encode_packet(kind, Zxid::ZERO, Some(&info), &mut bytes);
+            bench.tell(&Input::PeerFrames { chan, bytes: &bytes });
+        }
+        let mut current = Vec::new();
+        encode_ack_epoch(Some(Epoch(0)), &mut current);
+        bench.sent.clear();
+        packet(&mut bench, PacketKind::AckEpoch, Zxid(last), Some(&current));
+        assert!(!bench.given_up.contains(&STREAM), "{kind:?}, {last}");
+        assert_eq!(!bench.sent_on(STREAM).is_empty(), counts, "{kind:?}, {last}");
     }
 }

@@ -46,3 +46,30 @@ fn a_link_whose_other_end_does_not_say_who_it_is_is_given_up() {
     assert!(bench.given_up.contains(&chan) && !bench.given_up.contains(&STREAM));
     assert_eq!(bench.server.phase(), Phase::Leading);
 }
+
+/// A leader that was elected may need a while until it opens its door, and has all its time to speak from then on.
+#[test]
+fn a_leaders_silence_begins_when_the_link_to_it_is_up() {
+    let mut bench = Bench::start(Files::new(), config());
+    elect(&mut bench);
+    bench.ring_after(4_000, Timer::Peers);
+    let (sid, link) = (Some(LEADER), Link::Quorum);
+    bench.tell(&Input::PeerUp { sid, chan: STREAM, link, addr: addr() });
+    bench.ring_after(5_000, Timer::Peers);
+    assert!(!bench.given_up.contains(&STREAM), "it has initLimit");
+    bench.ring_after(1, Timer::Peers);
+    assert!(bench.given_up.contains(&STREAM));
+}
+
+#[test]
+fn a_leader_is_not_asked_for_a_second_link_while_the_first_is_under_way() {
+    let mut bench = Bench::start(Files::new(), config());
+    elect(&mut bench);
+    let link = Link::Quorum;
+    bench.asked_for.clear();
+    bench.tell(&Input::Unreachable { sid: LEADER, link });
+    for _ in 0..3 {
+        bench.ring_after(50, Timer::Peers);
+    }
+    assert_eq!(bench.asked_for, [(LEADER, link)]);
+}
