@@ -5,9 +5,9 @@ mod support;
 use support::play::*;
 use support::{Bench, Files};
 use zoetrope_core::wire::{
-    AclSpec, ConnectRequest, Create, ErrorCode, LearnerInfo, OpCode, PacketKind, Perms,
-    QUORUM_PROTOCOL, Request, Txn, TxnHeader, decode_packet, encode_ack_epoch, encode_leader_info,
-    encode_packet, encode_txn,
+    AclSpec, ConnectRequest, Create, ErrorCode, LearnerInfo, Notification, OpCode, PacketKind,
+    PeerState, Perms, QUORUM_PROTOCOL, Request, Txn, TxnHeader, decode_packet, encode_ack_epoch,
+    encode_leader_info, encode_notification, encode_packet, encode_txn,
 };
 use zoetrope_core::*;
 
@@ -257,5 +257,31 @@ fn who_only_observes_or_has_lost_its_history_promises_no_epoch() {
         packet(&mut bench, PacketKind::AckEpoch, Zxid(last), Some(&current));
         assert!(!bench.given_up.contains(&STREAM), "{kind:?}, {last}");
         assert_eq!(!bench.sent_on(STREAM).is_empty(), counts, "{kind:?}, {last}");
+    }
+}
+
+#[test]
+fn whatever_round_somebody_names_there_are_elections_after_it() {
+    for named in [i64::MIN, 0, i64::MAX / 2, i64::MAX - 1, i64::MAX] {
+        let mut bench = Bench::start(Files::new(), config());
+        let (sid, link) = (Some(LEADER), Link::Election);
+        bench.tell(&Input::PeerUp { sid, chan: VOTES, link, addr: addr() });
+        let mut round = named.max(1);
+        for election in 1..=3 {
+            for round in [named, round] {
+                let (state, leader, zxid, epoch) = (PeerState::Looking, LEADER, Zxid::ZERO, 0);
+                let (version, config) = (2, None);
+                let vote = Notification { state, leader, zxid, round, epoch, version, config };
+                let mut bytes = Vec::new();
+                encode_notification(&vote, &mut bytes);
+                bench.tell(&Input::PeerFrames { chan: VOTES, bytes: &bytes });
+            }
+            let connects = bench.asked_for.iter().filter(|of| **of == (LEADER, Link::Quorum));
+            assert_eq!(connects.count(), election, "round {named}");
+            let (sid, link) = (Some(LEADER), Link::Quorum);
+            bench.tell(&Input::PeerUp { sid, chan: STREAM, link, addr: addr() });
+            bench.tell(&Input::PeerDown { chan: STREAM });
+            round = round.saturating_add(1);
+        }
     }
 }

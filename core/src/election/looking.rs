@@ -133,9 +133,7 @@ impl Looking {
         ensemble: &Ensemble,
         now: Instant,
     ) -> Outcome {
-        // No ensemble has elected that often.
-        let absurd = n.round > i64::MAX / 2;
-        if !ensemble.is_voter(from) || !ensemble.is_voter(n.leader) || absurd {
+        if !ensemble.is_voter(from) || !ensemble.is_voter(n.leader) {
             return Outcome::default();
         }
         let mut outcome = Outcome::default();

@@ -152,7 +152,9 @@ impl Server {
         if self.now.mono < again_at {
             return self.effects.push(Effect::SetTimer { id: Timer::Election, at: again_at });
         }
-        self.round += 1;
+        // Anybody with a link for votes can name the last round there is. It is then that of all elections that follow: a
+        // round that a server believed but not its next one would end them, for all who have not been restarted since.
+        self.round = self.round.saturating_add(1);
         self.looking_since = self.now.mono;
         let initial = match voter {
             true => Vote {
