@@ -5,9 +5,9 @@ mod support;
 use support::play::*;
 use support::{Bench, Files};
 use zoetrope_core::wire::{
-    AclSpec, ConnectRequest, Create, ErrorCode, LearnerInfo, Notification, OpCode, PacketKind,
-    PeerState, Perms, QUORUM_PROTOCOL, Request, Txn, TxnHeader, decode_packet, encode_ack_epoch,
-    encode_leader_info, encode_notification, encode_packet, encode_txn,
+    AclSpec, ConnectRequest, Create, ErrorCode, LearnerInfo, OpCode, PacketKind, Perms,
+    QUORUM_PROTOCOL, Request, Txn, TxnHeader, decode_packet, encode_ack_epoch, encode_leader_info,
+    encode_packet, encode_txn,
 };
 use zoetrope_core::*;
 
@@ -269,12 +269,7 @@ fn whatever_round_somebody_names_there_are_elections_after_it() {
         let mut round = named.max(1);
         for election in 1..=3 {
             for round in [named, round] {
-                let (state, leader, zxid, epoch) = (PeerState::Looking, LEADER, Zxid::ZERO, 0);
-                let (version, config) = (2, None);
-                let vote = Notification { state, leader, zxid, round, epoch, version, config };
-                let mut bytes = Vec::new();
-                encode_notification(&vote, &mut bytes);
-                bench.tell(&Input::PeerFrames { chan: VOTES, bytes: &bytes });
+                vote_in(&mut bench, VOTES, LEADER, round);
             }
             let connects = bench.asked_for.iter().filter(|of| **of == (LEADER, Link::Quorum));
             assert_eq!(connects.count(), election, "round {named}");

@@ -115,10 +115,15 @@ pub(crate) fn lead(bench: &mut Bench) {
     assert_eq!(bench.server.phase(), Phase::Following);
 }
 
-/// A vote of a server that is looking.
+/// A vote of a server that is looking, in the first round.
 pub(crate) fn vote(bench: &mut Bench, chan: ChanId, leader: Sid) {
+    vote_in(bench, chan, leader, 1);
+}
+
+/// A vote of a server that is looking.
+pub(crate) fn vote_in(bench: &mut Bench, chan: ChanId, leader: Sid, round: i64) {
     let state = PeerState::Looking;
-    let (zxid, round, epoch, version, config) = (Zxid::ZERO, 1, 0, 2, None);
+    let (zxid, epoch, version, config) = (Zxid::ZERO, 0, 2, None);
     let vote = Notification { state, leader, zxid, round, epoch, version, config };
     let mut bytes = Vec::new();
     encode_notification(&vote, &mut bytes);
