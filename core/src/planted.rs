@@ -63,6 +63,10 @@ plants! {
     VoteSaidOnce = "E13, ZOOKEEPER-481",
     /// A vote of an earlier round counts.
     OldRoundCounts = "E14",
+    /// A vote that differs is answered, be it by who has no vote, or by a vote that counts for less.
+    VotesAnsweredWithoutEnd = "classic: message storm",
+    /// The last round there is, which anybody with a link can name, is believed by nobody.
+    LastRoundUnbelieved = "classic: counters come to their end",
     /// Connections for votes are opened one after the other, each when the one before is up.
     OneCallAtATime = "E16, ZOOKEEPER-3756",
     /// A leader to which nobody comes waits for ever.

@@ -5,9 +5,9 @@ mod support;
 use support::play::*;
 use support::{Bench, Files};
 use zoetrope_core::wire::{
-    AclSpec, ConnectRequest, Create, ErrorCode, LearnerInfo, OpCode, PacketKind, Perms,
-    QUORUM_PROTOCOL, Request, Txn, TxnHeader, decode_packet, encode_ack_epoch, encode_leader_info,
-    encode_packet, encode_txn,
+    AclSpec, ConnectRequest, Create, ErrorCode, LearnerInfo, Notification, OpCode, PacketKind,
+    PeerState, Perms, QUORUM_PROTOCOL, Request, Txn, TxnHeader, decode_packet, encode_ack_epoch,
+    encode_leader_info, encode_notification, encode_packet, encode_txn,
 };
 use zoetrope_core::*;
 
@@ -279,4 +279,44 @@ fn whatever_round_somebody_names_there_are_elections_after_it() {
             round = round.saturating_add(1);
         }
     }
+}
+
+/// Answers to what `from` says, to a server that is looking: state, leader and round of each of its notifications.
+fn answers(observer: bool, from: Sid, said: &[(PeerState, Sid, i64)]) -> Vec<usize> {
+    let mut config = config();
+    let members = &mut config.ensemble.as_mut().unwrap().members;
+    let member = |observer| Member { addresses: Vec::new(), observer, client: None };
+    members.extend([(Sid(4), member(false)), (Sid(5), member(false)), (Sid(6), member(true))]);
+    members.get_mut(&Sid(1)).unwrap().observer = observer;
+    let mut bench = Bench::start(Files::new(), config);
+    let link = Link::Election;
+    bench.tell(&Input::PeerUp { sid: Some(from), chan: VOTES, link, addr: addr() });
+    let answer = |(state, leader, round): &(PeerState, Sid, i64)| {
+        bench.sent.clear();
+        let (state, leader, round, zxid) = (*state, *leader, *round, Zxid::ZERO);
+        let vote = Notification { state, leader, zxid, round, epoch: 0, version: 2, config: None };
+        let mut bytes = Vec::new();
+        encode_notification(&vote, &mut bytes);
+        bench.tell(&Input::PeerFrames { chan: VOTES, bytes: &bytes });
+        bench.sent.iter().filter(|(chan, _)| *chan == VOTES).count()
+    };
+    said.iter().map(answer).collect()
+}
+
+#[test]
+fn a_vote_is_answered_where_that_helps_and_no_answer_is() {
+    use PeerState::{Following, Looking, Observing};
+    // A better vote is adopted, and everybody is told.
+    assert_eq!(answers(false, Sid(3), &[(Looking, Sid(3), 1)]), [1]);
+    let same_and_worse = [(Looking, Sid(3), 1), (Looking, Sid(3), 1), (Looking, Sid(2), 1)];
+    assert_eq!(answers(false, Sid(3), &same_and_worse), [1, 0, 1]);
+    // Of an earlier round, and of one that begins with this vote.
+    assert_eq!(answers(false, Sid(3), &[(Looking, Sid(3), 0), (Looking, Sid(3), 2)]), [1, 1]);
+    assert_eq!(answers(false, Sid(3), &[(Following, Sid(2), 1)]), [0]);
+    // Whoever has no vote is told when it asks, and only then.
+    let by_observer = [(Looking, Sid(6), 1), (Observing, Sid(2), 1), (Looking, Sid(6), 1)];
+    assert_eq!(answers(false, Sid(6), &by_observer), [1, 0, 1]);
+    // Nobody counts what an observer says, so that it answers nobody.
+    let to_observer = [(Looking, Sid(3), 1), (Looking, Sid(2), 1), (Looking, Sid(2), 0)];
+    assert_eq!(answers(true, Sid(3), &to_observer)[1..], [0, 0]);
 }

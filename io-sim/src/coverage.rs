@@ -143,7 +143,7 @@ impl Moment {
 }
 
 /// Names of the faults that are counted, as scenarios write them.
-pub const FAULTS: [&str; 40] = [
+pub const FAULTS: [&str; 41] = [
     "crash, nothing kept",
     "crash, all kept",
     "crash, some kept",
@@ -179,6 +179,7 @@ pub const FAULTS: [&str; 40] = [
     "churn",
     "half-open",
     "stale-votes",
+    "stale-votes, far round",
     "corrupt",
     "disconnect",
     "slow-reader",
@@ -219,6 +220,7 @@ pub fn name_of(fault: &Fault) -> Option<&'static str> {
         Fault::SlowLink { .. } => "slow-link",
         Fault::Churn => "churn",
         Fault::HalfOpen { .. } => "half-open",
+        Fault::StaleVotes { round: Some(_), .. } => "stale-votes, far round",
         Fault::StaleVotes { .. } => "stale-votes",
         Fault::Corrupt { .. } => "corrupt",
         Fault::Disconnect => "disconnect",
@@ -244,7 +246,7 @@ pub(crate) fn crash_name(keep: Keep) -> &'static str {
 pub fn why_never(fault: &str, moment: Moment) -> Option<&'static str> {
     let first = fault.split(',').next().unwrap_or(fault);
     let of_links = matches!(
-        fault,
+        first,
         "partition"
             | "isolate"
             | "one-way"

@@ -220,10 +220,10 @@ impl<J: Judge> World<J> {
                 let outcomes = self.net.half_open(now, gone, stays);
                 self.tell(outcomes)?;
             }
-            Fault::StaleVotes { from, to, frames } => {
-                let (from, to) = self.pair(fault, from, to);
+            Fault::StaleVotes { from, to, frames, round } => {
+                let pair = self.pair(fault, from, to);
                 for _ in 0..frames {
-                    let plans = self.net.repeat_vote(now, from, to);
+                    let plans = self.net.repeat_vote(now, pair, round);
                     self.plan_net(plans);
                 }
             }

@@ -6,6 +6,7 @@
 
 use crate::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use zoetrope_core::{ChanId, Link};
 
 /// Something the network will do, at the host where it does it.
@@ -494,12 +495,20 @@ impl Net {
         plans
     }
 
-    /// An election frame that was heard before comes once more.
-    pub(crate) fn repeat_vote(&mut self, now: u64, from: usize, to: usize) -> Vec<Plan> {
+    /// An election frame that was heard before comes once more, perhaps with another round.
+    pub(crate) fn repeat_vote(
+        &mut self,
+        now: u64,
+        (from, to): (usize, usize),
+        round: Option<i64>,
+    ) -> Vec<Plan> {
         let Some(old) = self.old.get(&(from, to)).filter(|old| !old.is_empty()) else {
             return Vec::new();
         };
-        let bytes = old[self.rng.below(old.len() as u64) as usize].clone();
+        let mut bytes = old[self.rng.below(old.len() as u64) as usize].clone();
+        if let (Some(round), Some(place)) = (round, bytes.get_mut(ROUND)) {
+            place.copy_from_slice(&round.to_be_bytes());
+        }
         let is_it = |end: &&End| (end.other, end.host, end.link) == (from, to, Link::Election);
         let Some(chan) = self.ends.iter().find(|(_, e)| is_it(e)).map(|(c, _)| *c) else {
             return Vec::new();
@@ -507,6 +516,10 @@ impl Net {
         self.put(now, chan, Item::Bytes { bytes, upto: 0 }, 100)
     }
 }
+
+/// Where the round is in a frame of an election: behind its length, the state, the leader and the zxid (quorum protocol
+/// §4.1).
+const ROUND: Range<usize> = 24..32;
 
 /// Whole frames, each with its length prefix; what is left at the end stays whole too.
 fn frames(bytes: &[u8]) -> Vec<Vec<u8>> {

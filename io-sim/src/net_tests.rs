@@ -237,12 +237,28 @@ fn a_garbled_byte_costs_the_connection_and_a_prefix_stays() {
 }
 
 #[test]
-fn an_old_vote_can_come_again() {
+fn an_old_vote_can_come_again_and_say_another_round() {
+    let mut stub = Stub::new(7, 2);
+    let (a, _) = stub.connect(0, 1, Link::Election);
+    // The state, the leader and the zxid, and behind the round the epoch.
+    let vote = |round: i64| [&[0, 0, 0, 36][..], &[1; 20], &round.to_be_bytes(), &[2; 8]].concat();
+    stub.send(a, &vote(5));
+    stub.run(10);
+    for round in [None, Some(i64::MAX)] {
+        let plans = stub.net.repeat_vote(stub.now, (0, 1), round);
+        stub.plan(plans);
+        stub.run(10);
+    }
+    assert_eq!(stub.heard(1), [vote(5), vote(5), vote(i64::MAX)].concat());
+}
+
+#[test]
+fn what_is_too_short_for_a_round_comes_again_as_it_is() {
     let mut stub = Stub::new(7, 2);
     let (a, _) = stub.connect(0, 1, Link::Election);
     stub.send(a, &[0, 0, 0, 1, 7]);
     stub.run(10);
-    let plans = stub.net.repeat_vote(stub.now, 0, 1);
+    let plans = stub.net.repeat_vote(stub.now, (0, 1), Some(1));
     stub.plan(plans);
     stub.run(10);
     assert_eq!(stub.heard(1), [0, 0, 0, 1, 7, 0, 0, 0, 1, 7]);

@@ -384,6 +384,9 @@ pub enum Fault {
         to: Target,
         /// How many.
         frames: u32,
+        /// The round they say then, instead of the one they were given in: anybody with a link can name any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        round: Option<i64>,
     },
     /// A byte is garbled: the checksum ends the links, perhaps in the middle of a packet.
     Corrupt {

@@ -63,6 +63,8 @@ const RETOLD: &[(Plant, &str)] = &[
     (P::VoteSaidOnce, "every_link_breaks_in_the_middle_of_an_election"),
     (P::OneCallAtATime, "a_black_hole_among_the_voters"),
     (P::LeaderWaitsForEver, "a_leader_nobody_comes_to"),
+    (P::VotesAnsweredWithoutEnd, "an_observer_does_not_vote"),
+    (P::LastRoundUnbelieved, "a_vote_names_the_last_round"),
     (P::EpochOfLastZxid, "leader_logs_alone_and_loses_power"),
     (P::EveryTouchedGroup, "three_groups_and_one_that_is_crippled"),
     (P::TouchedGroupsCount, "two_groups_and_a_split"),

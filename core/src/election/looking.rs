@@ -112,6 +112,11 @@ impl Looking {
         self.proposal
     }
 
+    /// Would whoever votes like that take our vote instead?
+    pub(crate) fn counts_for_more(&self, round: i64, vote: &Vote, ensemble: &Ensemble) -> bool {
+        self.round > round || self.round == round && self.proposal.beats(vote, ensemble)
+    }
+
     fn vote_myself(&mut self, ensemble: &Ensemble) {
         if ensemble.is_voter(self.me) {
             let (vote, round) = (self.proposal, self.round);
@@ -155,6 +160,7 @@ impl Looking {
         if n.zxid == Zxid(-1)
             || self.initial.zxid == Zxid(-1)
             || n.round < self.round && !planted(Plant::OldRoundCounts)
+            || n.round == i64::MAX && planted(Plant::LastRoundUnbelieved)
         {
             return false;
         }
@@ -316,6 +322,17 @@ mod tests {
         assert_eq!(me.decided(&ensemble, &[Sid(1)].into(), now), elected);
         // Or when whoever could know better has said nothing for a while.
         assert_eq!(me.decided(&ensemble, &all(), now.plus_ms(FINALIZE_MS)), elected);
+    }
+
+    #[test]
+    fn the_only_voter_waits_for_nobody() {
+        let (mut ensemble, now) = (three(), Instant::default());
+        for other in [Sid(1), Sid(2)] {
+            ensemble.members.get_mut(&other).unwrap().observer = true;
+        }
+        let elected = Some(Elected { vote: vote(3, 7), round: 1 });
+        let mut me = Looking::new(ME, 1, vote(3, 7), &ensemble, now);
+        assert_eq!(me.decided(&ensemble, &all(), now), elected);
     }
 
     #[test]

@@ -238,24 +238,34 @@ impl Server {
         }
     }
 
+    /// Takes a notification, and answers it where that helps whoever sent it. Two servers that answered whatever the other
+    /// says would do so without end.
     pub(super) fn on_notification(&mut self, from: Sid, n: &Notification) {
         let Some(peers) = &self.peers else { return };
+        let endless = planted(Plant::VotesAnsweredWithoutEnd);
         let is_voter = peers.ensemble.is_voter(from);
+        // Nobody counts what an observer says.
+        let answers = peers.ensemble.is_voter(peers.me) || endless;
+        let asks = n.state == PeerState::Looking;
         match &mut self.role {
             Role::Looking(looking) if is_voter => {
                 let outcome = looking.on_notification(from, n, &peers.ensemble, self.now.mono);
                 // Whoever votes for less may have missed our vote: it came while that server still had a leader.
                 let vote = Vote { leader: n.leader, zxid: n.zxid, epoch: n.epoch };
-                let told_less = n.round < looking.round() || vote != looking.proposal();
-                let behind = n.state == PeerState::Looking && told_less && !outcome.tell_all;
+                let told_less = looking.counts_for_more(n.round, &vote, &peers.ensemble)
+                    || endless && vote != looking.proposal();
+                let behind = asks && told_less && !outcome.tell_all;
                 let behind = behind && !planted(Plant::VoteSaidOnce);
-                if behind && let Some(vote) = self.present_vote() {
+                if answers
+                    && behind
+                    && let Some(vote) = self.present_vote()
+                {
                     self.notify(from, &vote);
                 }
                 self.on_election_step(outcome);
             }
-            // Whoever has no vote only wants to know, and so does who is looking while we are not.
-            _ if !is_voter || n.state == PeerState::Looking => {
+            // Whoever is looking while we are not, or has no vote, wants to know.
+            _ if answers && (asks || endless && !is_voter) => {
                 if let Some(vote) = self.present_vote() {
                     self.notify(from, &vote);
                 }

@@ -558,7 +558,8 @@ impl DataTree {
     }
 
     /// Loads one znode of a snapshot, parents before children. `Err` when its parent is missing or it is there
-    /// already. An ACL the snapshot does not define lets nobody in until the log defines it.
+    /// already. Without an ACL anybody may do anything to it: of one the snapshot names and does not define, the caller says
+    /// what it is to be.
     pub(crate) fn load(
         &mut self,
         path: &str,

@@ -152,6 +152,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     steps.extend(short_reign(seed, servers));
     steps.extend(slow_snapshot(seed));
     steps.extend(former_reign(seed, peers));
+    steps.extend(far_round(seed, peers));
     let parts = parts_of_a_tree(seed, peers, servers);
     let tight = !parts.is_empty() || Rng::new(seed, "link budget").one_in(4);
     let memory = if parts.is_empty() { &[20, 60, 200, 1_000] } else { &[20; 4] };
@@ -250,6 +251,32 @@ fn former_reign(seed: u64, peers: u32) -> Vec<Step> {
         Step::Run(rng.between(500, 3_000)),
         Step::Work,
     ]
+}
+
+/// In some runs an election hears of a round that none has come to, and there are elections after it. Drawn from a stream
+/// of its own.
+fn far_round(seed: u64, peers: u32) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "far round");
+    if !rng.one_in(8) {
+        return Vec::new();
+    }
+    let round = Some(i64::MAX - rng.below(3) as i64);
+    let mut steps = vec![Step::UntilLeader(20_000), take_the_leader(&mut rng)];
+    for to in 1..=peers {
+        let from = (to + rng.below(u64::from(peers) - 1) as u32) % peers + 1;
+        let (from, to) = (Target::Sid(from), Target::Sid(to));
+        let fault = Fault::StaleVotes { from, to, frames: rng.between(1, 8) as u32, round };
+        steps.push(Step::FaultWhen { moment: Moment::Election, fault, within: 10_000 });
+    }
+    for _ in 0..rng.between(1, 5) {
+        // Who is restarted begins with the first round.
+        let again = match rng.below(3) {
+            0 => take_the_leader(&mut rng),
+            _ => Step::Fault(Fault::Churn),
+        };
+        steps.extend([Step::UntilLeader(20_000), again, Step::Requests(rng.between(1, 60))]);
+    }
+    steps
 }
 
 /// In some runs a server is away until it needs the whole tree, gets it while much is written, and loses power when it has
@@ -411,7 +438,7 @@ fn ensemble_fault(off: &[bool], servers: u32, rng: &mut Rng, harms: &mut Rng) ->
         15 => Fault::Clog { from, to, ms: rng.between(100, 8_000) },
         16 => Fault::Churn,
         17 => Fault::HalfOpen { gone: from, stays: to },
-        18 => Fault::StaleVotes { from, to, frames: rng.between(1, 6) as u32 },
+        18 => Fault::StaleVotes { from, to, frames: rng.between(1, 6) as u32, round: None },
         19 => Fault::Corrupt { from, to },
         _ => match rng.below(3) {
             0 => Fault::RestartAll { keep: *rng.pick(&KEEPS), down: down(rng) },

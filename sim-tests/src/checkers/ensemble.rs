@@ -242,7 +242,7 @@ impl Protocol {
         chan: ChanId,
         bytes: &[u8],
     ) -> Result<Vec<i64>, String> {
-        self.votes.sent(at.sid, chan, bytes);
+        self.votes.sent(at.now, at.sid, chan, bytes)?;
         let Some(end) = self.chans.get_mut(&(at.sid, chan)) else { return Ok(Vec::new()) };
         let mut fresh = Vec::new();
         for packet in end.sent.feed(bytes) {

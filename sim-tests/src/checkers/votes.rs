@@ -8,6 +8,9 @@ use zoetrope_core::wire::Reader;
 use zoetrope_core::{ChanId, Ensemble, Sid};
 use zoetrope_io_sim::Role;
 
+/// Votes that a server may send to another one within a simulated second: a few for every other server's vote, and as many
+/// again for each link that breaks. Two that answer each other's answers send thousands.
+const VOTES_PER_S: u64 = 400;
 const LOOKING: i32 = 0;
 const LEADING: i32 = 2;
 
@@ -71,6 +74,8 @@ impl Looker {
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Votes {
     links: BTreeMap<(Sid, ChanId), Sid>,
+    /// By who says it to whom: the simulated second, and the votes in it.
+    paces: BTreeMap<(Sid, Sid), (u64, u64)>,
     lookers: BTreeMap<Sid, Looker>,
 }
 
@@ -83,12 +88,23 @@ impl Votes {
         self.lookers.remove(&sid);
     }
 
-    pub(crate) fn sent(&mut self, sid: Sid, chan: ChanId, bytes: &[u8]) {
-        if self.links.contains_key(&(sid, chan)) {
-            let last = notifications(bytes).into_iter().rfind(|said| said.state == LOOKING);
-            let looker = self.lookers.entry(sid).or_default();
-            looker.said = last.or(looker.said);
+    /// Votes are sent at `now`, µs.
+    pub(crate) fn sent(&mut self, now: u64, sid: Sid, chan: ChanId, bytes: &[u8]) -> Verdict {
+        let Some(other) = self.links.get(&(sid, chan)) else { return Ok(()) };
+        let all = notifications(bytes);
+        let looker = self.lookers.entry(sid).or_default();
+        looker.said = all.iter().rfind(|said| said.state == LOOKING).copied().or(looker.said);
+        let (second, votes) = self.paces.entry((sid, *other)).or_default();
+        if *second != now / 1_000_000 {
+            (*second, *votes) = (now / 1_000_000, 0);
         }
+        *votes += all.len() as u64;
+        named("V3", *votes <= VOTES_PER_S, || {
+            format!(
+                "{sid} has sent {other} {votes} votes within a second, the last one {:?}",
+                all.last()
+            )
+        })
     }
 
     pub(crate) fn heard(&mut self, sid: Sid, chan: ChanId, bytes: &[u8]) {
@@ -196,7 +212,7 @@ mod tests {
         for sid in 1..=2 {
             votes.link_up(ME, ChanId(sid as u64), Sid(sid));
         }
-        votes.sent(ME, CHAN, mine);
+        votes.sent(0, ME, CHAN, mine).expect("it is one vote");
         for (sid, frame) in heard {
             votes.heard(ME, ChanId(*sid as u64), frame);
         }
@@ -214,6 +230,16 @@ mod tests {
         assert!(lead(&[(1, frame(1, 3, 7, 5)), (2, frame(1, 3, 7, 5))]).is_err());
         assert!(lead(&[(1, frame(0, 2, 9, 6))]).is_err());
         assert!(lead(&[]).is_err());
+    }
+
+    #[test]
+    fn nobody_votes_without_end() {
+        let mut votes = votes(&[], &[]);
+        let mut say = |now| votes.sent(now, ME, ChanId(1), &frame(0, 3, 9, 6));
+        assert!((0..VOTES_PER_S).all(|n| say(n) == Ok(())));
+        assert!(say(1_000_000).is_ok());
+        assert!((1..VOTES_PER_S).all(|n| say(1_000_000 + n) == Ok(())));
+        assert!(say(1_999_999).is_err());
     }
 
     #[test]
