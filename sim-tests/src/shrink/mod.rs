@@ -59,6 +59,10 @@ const FEW_SEEDS: u64 = 6;
 const MANY_SEEDS: u64 = 60;
 /// Who fails with so many of these fails with nearly all others.
 const ENOUGH: u64 = 59;
+/// Of those, what is looked at first.
+const FIRST_SEEDS: u64 = 12;
+/// Seeds by which it is found out where on its way a scenario has begun to fail less often.
+const SOME_SEEDS: u64 = 30;
 /// Part of the time in which scenarios are made smaller, before they are made to fail more often.
 const FIRST_PART: f64 = 0.6;
 
@@ -88,6 +92,8 @@ struct Shrinker {
     best: Scenario,
     /// What the best one breaks.
     violation: Violation,
+    /// What was the best one before, the first one first.
+    trail: Vec<Scenario>,
 }
 
 /// CPU time of this process, s; in hundredths.
@@ -113,10 +119,15 @@ impl Shrinker {
         process_cpu_s() > self.ends_s
     }
 
+    /// What it breaks.
+    fn ends_with(&mut self, scenario: &Scenario) -> Option<Violation> {
+        self.runs += 1;
+        run(scenario, self.mistake).0
+    }
+
     /// What it breaks, and only because of what was put in.
     fn breaks(&mut self, scenario: &Scenario) -> Option<Violation> {
-        self.runs += 1;
-        let violation = run(scenario, self.mistake).0?;
+        let violation = self.ends_with(scenario)?;
         self.is_clean(scenario).then_some(violation)
     }
 
@@ -151,8 +162,7 @@ impl Shrinker {
         let (mut failed, mut found) = (0, None);
         for (left, seed) in (0..seeds).rev().zip(once(simpler.seed).chain(other_seeds(seeds))) {
             let candidate = Scenario { seed, ..simpler.clone() };
-            self.runs += 1;
-            if let Some(violation) = run(&candidate, self.mistake).0 {
+            if let Some(violation) = self.ends_with(&candidate) {
                 failed += 1;
                 if found.is_none() && violation.judge == self.judge && self.is_clean(&candidate) {
                     found = Some((candidate, violation));
@@ -166,19 +176,31 @@ impl Shrinker {
             }
         }
         let Some(found) = found.filter(|_| failed >= least) else { return false };
-        (self.best, self.violation) = found;
+        let (best, violation) = found;
+        self.trail.push(std::mem::replace(&mut self.best, best));
+        self.violation = violation;
         true
     }
 
     /// With how many of these seeds it fails. Stops when it cannot be more than `least` any more, or when the
     /// time is over.
     fn count(&mut self, scenario: &Scenario, seeds: Range<u64>, least: u64) -> Oftenness {
+        self.count_by(Self::ends_with, scenario, seeds, least)
+    }
+
+    fn count_by(
+        &mut self,
+        fails: fn(&mut Self, &Scenario) -> Option<Violation>,
+        scenario: &Scenario,
+        seeds: Range<u64>,
+        least: u64,
+    ) -> Oftenness {
         let mut often = Oftenness { seeds: seeds.end - seeds.start, ..Oftenness::default() };
         for seed in seeds.clone() {
             if often.fails + seeds.end - seed <= least || self.is_over() {
                 break;
             }
-            let Some(violation) = self.breaks(&Scenario { seed, ..scenario.clone() }) else {
+            let Some(violation) = fails(self, &Scenario { seed, ..scenario.clone() }) else {
                 continue;
             };
             often.fails += 1;
@@ -204,12 +226,14 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         runs: 1,
         best,
         violation,
+        trail: Vec::new(),
     };
     let first = shrinker.best.clone();
     let others = shrinker.count(&first, other_seeds(FEW_SEEDS - 1), 0).fails;
     shrinker.few = (others + 1).div_ceil(2);
     shrinker.make_simpler();
     shrinker.ends_s = begun_s + effort.cpu_s;
+    shrinker.step_back();
     if shrinker.make_oftener() {
         shrinker.make_simpler();
     }
@@ -217,7 +241,7 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
     let done_s = process_cpu_s();
     shrinker.ends_s = f64::INFINITY;
     let small = shrinker.best.clone();
-    let oftenness = shrinker.count(&small, fresh_seeds(effort.seeds), 0);
+    let oftenness = shrinker.count_by(Shrinker::breaks, &small, fresh_seeds(effort.seeds), 0);
     Some(Shrunk {
         lines: (scenario.to_short_text().lines().count(), small.to_short_text().lines().count()),
         scenario: small,

@@ -1,7 +1,7 @@
 //! What fails with one seed in ten says nothing after the next change of the code: more of the same, until it fails with
 //! nearly all.
 
-use super::{ENOUGH, LINES_MAX, MANY_SEEDS, Shrinker, other_seeds};
+use super::{ENOUGH, FIRST_SEEDS, LINES_MAX, MANY_SEEDS, SOME_SEEDS, Shrinker, other_seeds};
 use zoetrope_io_sim::{Fault, Scenario, Step};
 
 /// The same with so many times the requests or the time between faults, but not without end.
@@ -45,6 +45,7 @@ fn more_of_it(scenario: &Scenario) -> Vec<Scenario> {
         }
     }
     all.push(with_between(scenario, &Step::Requests(40)));
+    all.push(with_between(scenario, &Step::Fault(Fault::Disconnect)));
     if scenario.peers.is_some() {
         all.push(with_between(scenario, &Step::Fault(Fault::Churn)));
     }
@@ -59,6 +60,32 @@ fn more_of_it(scenario: &Scenario) -> Vec<Scenario> {
 }
 
 impl Shrinker {
+    /// Each simpler scenario fails nearly as often as the one before, and the last one may fail by chance only. Goes back to
+    /// the last one that fails often enough beside the first.
+    pub(super) fn step_back(&mut self) {
+        let Some(first) = self.trail.first().cloned() else { return };
+        let first = self.count(&first, other_seeds(SOME_SEEDS), 0).fails;
+        let enough = (first * 7).div_ceil(10).max(1);
+        let fails = |shrinker: &mut Self, scenario: &Scenario| {
+            shrinker.count(scenario, other_seeds(SOME_SEEDS), enough - 1).fails >= enough
+        };
+        let best = self.best.clone();
+        if fails(self, &best) {
+            return;
+        }
+        // Between these two it becomes too seldom.
+        let (mut often, mut seldom) = (0, self.trail.len());
+        while often + 1 < seldom && !self.is_over() {
+            let middle = self.trail[(often + seldom) / 2].clone();
+            match fails(self, &middle) {
+                true => often = (often + seldom) / 2,
+                false => seldom = (often + seldom) / 2,
+            }
+        }
+        let before = self.trail[often].clone();
+        self.take_with_some_seed(&before);
+    }
+
     /// Takes what fails with more seeds, as long as there is time and it is still short. True: it has found something,
     /// and whatever is simpler has to fail as often.
     pub(super) fn make_oftener(&mut self) -> bool {
@@ -70,6 +97,11 @@ impl Shrinker {
             for more in more_of_it(&self.best) {
                 if self.is_over() {
                     break;
+                }
+                // Most are no better, and a part of the seeds says so.
+                let part = often * FIRST_SEEDS / MANY_SEEDS;
+                if self.count(&more, other_seeds(FIRST_SEEDS), part).fails <= part {
+                    continue;
                 }
                 let count = self.count(&more, other_seeds(MANY_SEEDS), often);
                 if count.fails > often && count.alike > 0 {
@@ -96,5 +128,43 @@ impl Shrinker {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shrink::run;
+    use zoetrope_io_sim::Mistake;
+
+    #[test]
+    fn what_has_come_to_fail_by_chance_only_is_left_for_what_fails_often() {
+        let scenario = |requests| {
+            let text = format!(
+                "story = 'Power is lost.'\nseed = 1000000\nsteps = [{{ requests = {requests} }}, \
+                 {{ crash-after = {{ op = 'append', keep = 'nothing', down = 10 }} }}, {{ expect-service = 20000 }}]"
+            );
+            Scenario::parse(&text).unwrap()
+        };
+        let mistake = Mistake::NoFsyncWait;
+        let violation = run(&scenario(200), mistake).0.expect("an answer is taken back");
+        let mut shrinker = Shrinker {
+            mistake,
+            judge: violation.judge.clone(),
+            ends_s: f64::INFINITY,
+            few: 1,
+            least: 0,
+            runs: 0,
+            best: scenario(0),
+            violation,
+            trail: [200, 150, 0, 0].map(scenario).to_vec(),
+        };
+        assert_eq!(shrinker.count(&scenario(0), other_seeds(SOME_SEEDS), 0).fails, 0);
+        shrinker.step_back();
+        assert_eq!(shrinker.best.steps, scenario(150).steps);
+        // And what fails as often as ever is kept.
+        shrinker.best = scenario(100);
+        shrinker.step_back();
+        assert_eq!(shrinker.best.steps, scenario(100).steps);
     }
 }
