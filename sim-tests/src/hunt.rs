@@ -29,6 +29,10 @@ pub const FOUND_PER_CENT: usize = 95;
 pub const MEDIAN_SEEDS: u64 = 10;
 /// and so many seconds of CPU time.
 pub const MEDIAN_CPU_S: f64 = 2.0;
+/// The median one is shrunk to so many lines,
+pub const MEDIAN_LINES: usize = 15;
+/// and each to so many.
+pub const MOST_LINES: usize = 40;
 
 impl Default for Plan {
     fn default() -> Self {

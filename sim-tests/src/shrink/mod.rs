@@ -237,11 +237,12 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
     if shrinker.make_oftener() {
         shrinker.make_simpler();
     }
-    shrinker.tell_a_story();
     let done_s = process_cpu_s();
     shrinker.ends_s = f64::INFINITY;
     let small = shrinker.best.clone();
     let oftenness = shrinker.count_by(Shrinker::breaks, &small, fresh_seeds(effort.seeds), 0);
+    shrinker.tell_a_story(oftenness);
+    let small = shrinker.best;
     Some(Shrunk {
         lines: (scenario.to_short_text().lines().count(), small.to_short_text().lines().count()),
         scenario: small,
@@ -255,12 +256,14 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
 
 impl Shrinker {
     /// The file says what it is about.
-    fn tell_a_story(&mut self) {
+    fn tell_a_story(&mut self, Oftenness { seeds, fails, .. }: Oftenness) {
         let mut said: String = self.violation.text.chars().take(160).collect();
         if said.len() < self.violation.text.len() {
             said.push('…');
         }
-        self.best.story = format!("Shrunk from a longer run. It breaks: {said}");
+        self.best.story = format!(
+            "Shrunk from a longer run; {fails} of {seeds} other seeds fail. It breaks: {said}"
+        );
         self.best.guards = self.judge.clone();
         self.best.retells = String::new();
     }

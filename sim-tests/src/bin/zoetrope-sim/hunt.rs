@@ -1,10 +1,12 @@
 //! `hunt`: mistakes that were put in on purpose, and what it takes to find them.
 
+mod shrunk;
+
 use crate::{Ended, Exit};
 use sim_tests::Kin;
 use sim_tests::hunt::{
-    FOUND_PER_CENT, Find, Hunted, Ledger, MEDIAN_CPU_S, MEDIAN_SEEDS, Outcome, Plan, campaign,
-    group_of,
+    FOUND_PER_CENT, Find, Hunted, Ledger, MEDIAN_CPU_S, MEDIAN_LINES, MEDIAN_SEEDS, MOST_LINES,
+    Outcome, Plan, campaign, group_of,
 };
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +41,9 @@ pub(crate) struct Args {
     /// goes on another day
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
+    /// Shrink what is found, each into a scenario file of its name in this directory; what is there already stays
+    #[arg(long, value_name = "DIR")]
+    shrink: Option<PathBuf>,
     /// Write the table into this file, between the lines that say where
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -66,10 +71,16 @@ pub(crate) fn run(args: &Args) -> Ended {
         |file: &PathBuf| Ledger::open(file).map_err(|error| format!("{}: {error}", file.display()));
     let ledger = args.keep.as_ref().map(open).transpose()?;
     let hunted = hunt_all(&wanted, plan, args.jobs, ledger)?;
-    let score = score(&hunted, plan);
+    // One after the other: shrinking is limited by the CPU time of the whole process.
+    if let Some(dir) = &args.shrink {
+        shrunk::shrink_all(dir, &hunted)?;
+    }
+    let shrunk = hunted.iter().map(|one| shrunk::lines(args.shrink.as_ref()?, one.mistake));
+    let shrunk: Vec<Option<usize>> = shrunk.collect();
+    let score = score(&hunted, plan) + &score_of_shrunk(&shrunk);
     print!("{score}");
     if let Some(file) = &args.write {
-        write(file, &hunted, &score)?;
+        write(file, &hunted, &shrunk, &score)?;
     }
     Ok(if hunted.iter().all(Hunted::is_found) { Exit::Kept } else { Exit::Safety })
 }
@@ -187,16 +198,28 @@ fn score(hunted: &[Hunted], plan: Plan) -> String {
     )
 }
 
+/// The same of the files that were shrunk; nothing where there are none.
+fn score_of_shrunk(shrunk: &[Option<usize>]) -> String {
+    let lines = || shrunk.iter().flatten().copied();
+    match (middle(lines().collect()), lines().max()) {
+        (Some(median), Some(most)) => format!(
+            "The median mistake was shrunk to {median} lines, the longest to {most}; at most {MEDIAN_LINES} and \
+             {MOST_LINES} it should be.\n"
+        ),
+        _ => String::new(),
+    }
+}
+
 /// Where the table begins and ends in its page.
 const BEGIN: &str = "<!-- hunt: what follows is written by `zoetrope-sim hunt --all --write` -->\n";
 const END: &str = "<!-- hunt: end -->\n";
 
-fn table(hunted: &[Hunted]) -> String {
+fn table(hunted: &[Hunted], shrunk: &[Option<usize>]) -> String {
     let mut out = String::from(
-        "| mistake | what is wrong | retells | seeds, median and worst | CPU s | where | found by |\n\
-         |---|---|---|---|---|---|---|\n",
+        "| mistake | what is wrong | retells | seeds, median and worst | CPU s | where | found by | lines |\n\
+         |---|---|---|---|---|---|---|---|\n",
     );
-    for one in hunted {
+    for (one, lines) in hunted.iter().zip(shrunk) {
         let ((median, worst), (cpu, most)) = (one.seeds(), one.cpu_s());
         let (judges, at) = one.caught_by();
         let finds = || one.campaigns.iter().flatten();
@@ -207,7 +230,7 @@ fn table(hunted: &[Hunted]) -> String {
         };
         let by: Vec<String> = judges.iter().map(named).collect();
         out.push_str(&format!(
-            "| {} | {} | {} | {}, {} | {cpu:.2}, {most:.2} | {} | {} |\n",
+            "| {} | {} | {} | {}, {} | {cpu:.2}, {most:.2} | {} | {} | {} |\n",
             one.mistake.name(),
             one.mistake.story(),
             one.mistake.retells(),
@@ -215,12 +238,18 @@ fn table(hunted: &[Hunted]) -> String {
             seeds(worst),
             kins(&at),
             by.join("; ").replace('|', "\\|"),
+            lines.map_or_else(String::new, |lines| lines.to_string()),
         ));
     }
     out
 }
 
-fn write(file: &PathBuf, hunted: &[Hunted], score: &str) -> Result<(), String> {
+fn write(
+    file: &PathBuf,
+    hunted: &[Hunted],
+    shrunk: &[Option<usize>],
+    score: &str,
+) -> Result<(), String> {
     let name = file.display();
     let page = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
     let parts = page.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?)));
@@ -230,7 +259,7 @@ fn write(file: &PathBuf, hunted: &[Hunted], score: &str) -> Result<(), String> {
     let swarm = sim_tests::hunt::swarm_hash();
     let text = format!(
         "{head}{BEGIN}\nCode and settings of the swarm: `{swarm}`.\n\n{score}\n{}\n{END}{tail}",
-        table(hunted)
+        table(hunted, shrunk)
     );
     std::fs::write(file, text).map_err(|error| format!("{name}: {error}"))
 }
