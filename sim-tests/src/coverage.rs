@@ -64,7 +64,7 @@ impl Met {
     pub fn page(&self, runs: u64) -> String {
         let mut page = format!(
             "# Faults and moments\n\nHow often each fault has met a server at each moment, in {runs} runs of the swarm: {} of {} cells. A \
-             dash is a cell that cannot be, for a reason below the table. Written by `zoetrope-sim run --coverage`.\n\n| |",
+             dash is a cell that cannot be, for a reason below the table. Written by `zoetrope-sim run --coverage` or `merge --coverage`.\n\n| |",
             self.met(),
             Self::possible()
         );

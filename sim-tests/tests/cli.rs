@@ -75,8 +75,12 @@ fn shards_are_merged_and_nothing_is_counted_twice() {
         sim(&["run", "--alone", "--seeds", "4..10", "--shard", shard, "--out", text(out)])
     };
     assert_eq!((run("0/2", &one).1, run("1/2", &two).1), (0, 0));
-    let (said, code) = sim(&["merge", text(&one), text(&two), "--out", text(&sum)]);
+    let table = file("sum.md");
+    let files = ["--out", text(&sum), "--coverage", text(&table)];
+    let (said, code) = sim(&[&["merge", text(&one), text(&two)], &files[..]].concat());
     assert!(said.contains("6 runs, 0 broke a promise") && code == 0, "{code}: {said}");
+    let table = std::fs::read_to_string(table).expect("it was written");
+    assert!(table.contains("in 6 runs of the swarm") && table.contains("| kill |"), "{table}");
     let (said, code) = sim(&["merge", text(&sum), text(&two)]);
     assert!(said.contains("counted twice") && code == 2, "{code}: {said}");
     assert_eq!(sim(&["merge", &scenario("torn_last_record")]).1, 2);

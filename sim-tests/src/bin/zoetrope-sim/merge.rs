@@ -1,6 +1,6 @@
 //! `merge`: the results of several machines as one.
 
-use crate::run::{print_failure, print_tally};
+use crate::run::{ResultFiles, print_failure, print_tally};
 use crate::{Ended, Exit};
 use sim_tests::Tally;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,8 @@ pub(crate) struct Args {
     /// What `run --out` has written
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Write the sum here, in the same form
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    sum: ResultFiles,
 }
 
 fn read(file: &Path) -> Result<Tally, String> {
@@ -37,8 +36,6 @@ pub(crate) fn run(args: &Args) -> Ended {
         print_failure(failure, "");
     }
     print_tally(&sum);
-    if let Some(file) = &args.out {
-        std::fs::write(file, sum.to_text()).map_err(|e| format!("{}: {e}", file.display()))?;
-    }
+    args.sum.write(&sum)?;
     Ok(sum.worst().map_or(Exit::Kept, Exit::of_kind))
 }

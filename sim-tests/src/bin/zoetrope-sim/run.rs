@@ -6,7 +6,7 @@ use crate::{Ended, Exit};
 use sim_tests::{Campaign, Failure, Kin, Met, News, Shard, Tally};
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args, Debug)]
@@ -36,14 +36,42 @@ pub(crate) struct Args {
     /// Ensembles, and nothing else; without either: both in turn
     #[arg(long)]
     ensemble: bool,
-    /// Write the results here
+    #[command(flatten)]
+    files: ResultFiles,
+    #[command(flatten)]
+    planted: Planted,
+}
+
+/// Where results go.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ResultFiles {
+    /// Write the results here, in a form that `merge` adds up
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write the table of faults and moments here, as Markdown
     #[arg(long, value_name = "FILE")]
     coverage: Option<PathBuf>,
-    #[command(flatten)]
-    planted: Planted,
+}
+
+impl ResultFiles {
+    /// A file that cannot be written is better known before hours have passed.
+    fn prepare(&self) -> Result<(), String> {
+        let mut files = self.out.iter().chain(&self.coverage);
+        files.try_for_each(|file| write_to(file, ""))
+    }
+
+    pub(crate) fn write(&self, tally: &Tally) -> Result<(), String> {
+        if let Some(file) = &self.out {
+            write_to(file, &tally.to_text())?;
+        }
+        self.coverage
+            .as_ref()
+            .map_or(Ok(()), |file| write_to(file, &tally.coverage.page(tally.runs)))
+    }
+}
+
+fn write_to(file: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -99,10 +127,7 @@ fn campaign(args: &Args) -> Result<Campaign, String> {
 
 pub(crate) fn run(args: &Args) -> Ended {
     let campaign = campaign(args)?;
-    // A file that cannot be written is better known before hours have passed.
-    for file in args.out.iter().chain(&args.coverage) {
-        std::fs::write(file, "").map_err(|error| format!("{}: {error}", file.display()))?;
-    }
+    args.files.prepare()?;
     let mut progress = Progress::new();
     let tally = campaign.run_all(|news| match news {
         News::Failed(failure) => {
@@ -113,14 +138,7 @@ pub(crate) fn run(args: &Args) -> Ended {
     });
     progress.clear();
     print_tally(&tally);
-    if let Some(file) = &args.out {
-        std::fs::write(file, tally.to_text())
-            .map_err(|error| format!("{}: {error}", file.display()))?;
-    }
-    if let Some(file) = &args.coverage {
-        std::fs::write(file, tally.coverage.page(tally.runs))
-            .map_err(|error| format!("{}: {error}", file.display()))?;
-    }
+    args.files.write(&tally)?;
     Ok(tally.worst().map_or(Exit::Kept, Exit::of_kind))
 }
 
