@@ -1,7 +1,7 @@
 //! The program `zoetrope-sim`, as its users see it: what it prints, what it writes, how it ends.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What it printed, and its exit code.
 fn sim(args: &[&str]) -> (String, i32) {
@@ -197,4 +197,19 @@ fn a_failure_is_shrunk_to_a_file_that_fails_the_same_way() {
     }
     let (said, code) = sim(&["shrink", "--seed", "3", "--alone"]);
     assert!(said.contains("nothing to shrink") && code == 0, "{code}: {said}");
+}
+
+#[test]
+fn whoever_stops_reading_is_not_told_of_a_panic() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_zoetrope-sim"))
+        .args(["replay", &scenario("torn_last_record"), "--step"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it can be started");
+    // Nobody reads a byte.
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
 }

@@ -79,7 +79,20 @@ fn run(command: &Command) -> Ended {
     }
 }
 
+/// Whoever reads what is printed may stop reading (`| head`). Nobody would read a panic either.
+fn end_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>();
+        if said.is_some_and(|said| said.starts_with("failed printing to stdout")) {
+            std::process::exit(Exit::Harness as i32);
+        }
+        usual(panic);
+    }));
+}
+
 fn main() -> ExitCode {
+    end_when_nobody_reads();
     let exit = run(&Cli::parse().command).unwrap_or_else(|error| {
         eprintln!("zoetrope-sim: {error}");
         Exit::Harness

@@ -20,8 +20,8 @@ pub(crate) struct Args {
     /// Write the small scenario here; without it, it is printed
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// CPU time to shrink in
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    /// CPU time to shrink in; a run that has begun by then is finished
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "59s")]
     cpu: Duration,
     /// Seeds by which to count how often the small scenario fails
     #[arg(long, value_name = "N", default_value_t = 100)]
