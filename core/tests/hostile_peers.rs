@@ -314,8 +314,11 @@ fn a_vote_is_answered_where_that_helps_and_no_answer_is() {
     assert_eq!(answers(false, Sid(3), &[(Looking, Sid(3), 0), (Looking, Sid(3), 2)]), [1, 1]);
     assert_eq!(answers(false, Sid(3), &[(Following, Sid(2), 1)]), [0]);
     // Whoever has no vote is told when it asks, and only then.
-    let by_observer = [(Looking, Sid(6), 1), (Observing, Sid(2), 1), (Looking, Sid(6), 1)];
+    let nobody = Sid(i64::MIN);
+    let by_observer = [(Looking, nobody, 1), (Observing, Sid(2), 1), (Looking, Sid(1), 1)];
     assert_eq!(answers(false, Sid(6), &by_observer), [1, 0, 1]);
+    // A Java server would answer a vote of a round before its own, be it an observer's.
+    assert_eq!(answers(false, Sid(6), &[(Looking, nobody, 9), (Looking, Sid(3), 1)]), [0, 0]);
     // Nobody counts what an observer says, so that it answers nobody.
     let to_observer = [(Looking, Sid(3), 1), (Looking, Sid(2), 1), (Looking, Sid(2), 0)];
     assert_eq!(answers(true, Sid(3), &to_observer)[1..], [0, 0]);

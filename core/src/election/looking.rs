@@ -7,6 +7,7 @@ use crate::planted::{Plant, planted};
 use crate::time::Instant;
 use crate::wire::{Notification, PeerState};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A vote somebody has told us of.
@@ -112,9 +113,11 @@ impl Looking {
         self.proposal
     }
 
-    /// Would whoever votes like that take our vote instead?
-    pub(crate) fn counts_for_more(&self, round: i64, vote: &Vote, ensemble: &Ensemble) -> bool {
-        self.round > round || self.round == round && self.proposal.beats(vote, ensemble)
+    /// Is our vote ahead of that one, by its round and then by what it names? Equal: neither is taken for the other.
+    pub(crate) fn compare(&self, round: i64, vote: &Vote, ensemble: &Ensemble) -> Ordering {
+        let ahead = self.proposal.beats(vote, ensemble);
+        let behind = vote.beats(&self.proposal, ensemble);
+        self.round.cmp(&round).then(ahead.cmp(&behind))
     }
 
     fn vote_myself(&mut self, ensemble: &Ensemble) {

@@ -11,6 +11,7 @@ use crate::input::Link;
 use crate::planted::{Plant, planted};
 use crate::wire::{Notification, PeerState};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 /// What a server does in its ensemble.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -238,40 +239,42 @@ impl Server {
         }
     }
 
-    /// Takes a notification, and answers it where that helps whoever sent it. Two servers that answered whatever the other
-    /// says would do so without end.
+    /// Takes a notification, and answers it where that helps whoever sent it. Of two servers that hear each other at most one
+    /// answers, or they would do so without end.
     pub(super) fn on_notification(&mut self, from: Sid, n: &Notification) {
         let Some(peers) = &self.peers else { return };
         let endless = planted(Plant::VotesAnsweredWithoutEnd);
         let is_voter = peers.ensemble.is_voter(from);
-        // Nobody counts what an observer says.
-        let answers = peers.ensemble.is_voter(peers.me) || endless;
-        let asks = n.state == PeerState::Looking;
-        match &mut self.role {
-            Role::Looking(looking) if is_voter => {
-                let outcome = looking.on_notification(from, n, &peers.ensemble, self.now.mono);
+        let mut outcome = Outcome::default();
+        // Whoever is looking while we are not wants to know.
+        let mut answers = n.state == PeerState::Looking || endless && !is_voter;
+        if let Role::Looking(looking) = &mut self.role {
+            if is_voter {
+                outcome = looking.on_notification(from, n, &peers.ensemble, self.now.mono);
+            }
+            let vote = Vote { leader: n.leader, zxid: n.zxid, epoch: n.epoch };
+            let ours = looking.compare(n.round, &vote, &peers.ensemble);
+            answers &= match is_voter {
                 // Whoever votes for less may have missed our vote: it came while that server still had a leader.
-                let vote = Vote { leader: n.leader, zxid: n.zxid, epoch: n.epoch };
-                let told_less = looking.counts_for_more(n.round, &vote, &peers.ensemble)
-                    || endless && vote != looking.proposal();
-                let behind = asks && told_less && !outcome.tell_all;
-                let behind = behind && !planted(Plant::VoteSaidOnce);
-                if answers
-                    && behind
-                    && let Some(vote) = self.present_vote()
-                {
-                    self.notify(from, &vote);
+                true => {
+                    let is_behind =
+                        ours == Ordering::Greater || endless && vote != looking.proposal();
+                    is_behind && !outcome.tell_all && !planted(Plant::VoteSaidOnce)
                 }
-                self.on_election_step(outcome);
-            }
-            // Whoever is looking while we are not, or has no vote, wants to know.
-            _ if answers && (asks || endless && !is_voter) => {
-                if let Some(vote) = self.present_vote() {
-                    self.notify(from, &vote);
-                }
-            }
-            _ => {}
+                // Votes count for whoever has none as well, but only those of its round. A Java server answers a voter
+                // that is behind it, whoever it is itself.
+                false => ours != Ordering::Less || endless,
+            };
         }
+        // Nobody counts what an observer says, and a Java voter would answer it.
+        let may_answer = peers.ensemble.is_voter(peers.me) || endless;
+        if answers
+            && may_answer
+            && let Some(vote) = self.present_vote()
+        {
+            self.notify(from, &vote);
+        }
+        self.on_election_step(outcome);
     }
 
     fn on_election_step(&mut self, outcome: Outcome) {

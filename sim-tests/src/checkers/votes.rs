@@ -10,7 +10,7 @@ use zoetrope_io_sim::Role;
 
 /// Votes that a server may send to another one within a simulated second: a few for every other server's vote, and as many
 /// again for each link that breaks. Two that answer each other's answers send thousands.
-const VOTES_PER_S: u64 = 400;
+const VOTES_PER_S: u64 = 100;
 const LOOKING: i32 = 0;
 const LEADING: i32 = 2;
 
