@@ -153,6 +153,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     steps.extend(slow_snapshot(seed));
     steps.extend(former_reign(seed, peers));
     steps.extend(far_round(seed, peers));
+    steps.extend(restless(seed, servers));
     let parts = parts_of_a_tree(seed, peers, servers);
     let tight = !parts.is_empty() || Rng::new(seed, "link budget").one_in(4);
     let memory = if parts.is_empty() { &[20, 60, 200, 1_000] } else { &[20; 4] };
@@ -166,6 +167,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         steps.push(Step::ExpectAgreement);
     }
     if groups.is_empty() {
+        steps.extend(calm_changes(seed));
         steps.extend(without_some(seed, peers));
     }
     Scenario {
@@ -234,7 +236,7 @@ fn short_reign(seed: u64, servers: u32) -> Vec<Step> {
 /// hear of one. Drawn from a stream of its own.
 fn former_reign(seed: u64, peers: u32) -> Vec<Step> {
     let mut rng = Rng::new(seed, "former reign");
-    if peers < 5 || !rng.one_in(5) {
+    if peers < 5 || !rng.one_in(3) {
         return Vec::new();
     }
     let leader = Target::Role(RoleName::Leader);
@@ -279,11 +281,42 @@ fn far_round(seed: u64, peers: u32) -> Vec<Step> {
     steps
 }
 
+/// In some runs elections follow each other so closely that they meet, and little is written between them. Drawn from a
+/// stream of its own.
+fn restless(seed: u64, servers: u32) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "restless");
+    if !rng.one_in(3) {
+        return Vec::new();
+    }
+    let mut steps = vec![Step::Rest];
+    for _ in 0..rng.between(6, 24) {
+        let (from, to) = (someone(servers, &mut rng), someone(servers, &mut rng));
+        let ms = rng.between(20, 3_000);
+        steps.push(match rng.below(9) {
+            0 | 1 => at(from, Fault::Kill { down: rng.between(1, 500) }),
+            2 => at(from, Fault::Crash { keep: Keep::All, down: rng.between(1, 500) }),
+            3 => at(from, Fault::Isolate(ms)),
+            4 => at(from, Fault::Stall(ms)),
+            5 => Step::Fault(Fault::OneWay { from, to, ms }),
+            6 => Step::Fault(Fault::Partition { groups: split(servers, &mut rng), ms }),
+            7 => Step::Fault(Fault::StaleVotes { from, to, frames: 4, round: None }),
+            _ => Step::Fault(Fault::Churn),
+        });
+        match rng.below(4) {
+            0 => steps.push(Step::UntilLeader(5_000)),
+            1 => steps.extend([Step::Work, Step::Requests(rng.between(1, 8)), Step::Rest]),
+            _ => steps.push(Step::Run(rng.between(1, 1_000))),
+        }
+    }
+    steps.push(Step::Work);
+    steps
+}
+
 /// In some runs a server is away until it needs the whole tree, gets it while much is written, and loses power when it has
 /// it. Drawn from a stream of its own.
 fn parts_of_a_tree(seed: u64, peers: u32, servers: u32) -> Vec<Step> {
     let mut rng = Rng::new(seed, "parts of a tree");
-    if !rng.one_in(8) {
+    if !rng.one_in(6) {
         return Vec::new();
     }
     let away = rng.between(1, u64::from(servers)) as u32;
@@ -308,6 +341,33 @@ fn parts_of_a_tree(seed: u64, peers: u32, servers: u32) -> Vec<Step> {
         Step::CrashAfter { op: "finish".to_owned(), skip: 0, keep, down, at },
         Step::Requests(rng.between(200, 500)),
     ]);
+    steps
+}
+
+/// Time in which another leader serves when one is lost, and nothing else is wrong, ms. Less than whatever limit somebody
+/// may wait for in vain.
+const CALM_CHANGE_MS: u64 = 3_500;
+
+/// In some runs leaders are lost when all is well, and nobody has to wait long for the next one. Drawn from a stream of its
+/// own.
+fn calm_changes(seed: u64) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "calm changes");
+    if !rng.one_in(2) {
+        return Vec::new();
+    }
+    let mut steps = vec![Step::Rest];
+    for _ in 0..rng.between(1, 4) {
+        let leader = Target::Role(RoleName::Leader);
+        steps.extend([
+            Step::Run(5_000),
+            at(leader, Fault::Kill { down: rng.between(1, 1_500) }),
+            Step::AwaitLeader(CALM_CHANGE_MS),
+            Step::Work,
+            Step::Requests(rng.between(1, 40)),
+            Step::Rest,
+        ]);
+    }
+    steps.push(Step::Work);
     steps
 }
 
@@ -370,7 +430,7 @@ fn local_sessions(seed: u64) -> LocalSessions {
 
 /// Groups of at least two, for some ensembles of five and more.
 fn groups(peers: u32, seed: u64, rng: &mut Rng) -> Vec<Vec<u32>> {
-    if peers < 5 || !rng.one_in(3) {
+    if peers < 5 || !rng.one_in(2) {
         return Vec::new();
     }
     let first = rng.between(2, u64::from(peers) - 2) as u32;
