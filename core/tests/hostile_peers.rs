@@ -313,6 +313,8 @@ fn a_vote_is_answered_where_that_helps_and_no_answer_is() {
     // Of an earlier round, and of one that begins with this vote.
     assert_eq!(answers(false, Sid(3), &[(Looking, Sid(3), 0), (Looking, Sid(3), 2)]), [1, 1]);
     assert_eq!(answers(false, Sid(3), &[(Following, Sid(2), 1)]), [0]);
+    // Nobody elects a server that has no vote.
+    assert_eq!(answers(false, Sid(3), &[(Looking, Sid(6), 1), (Looking, Sid(3), 1)]), [0, 1]);
     // Whoever has no vote is told when it asks, and only then.
     let nobody = Sid(i64::MIN);
     let by_observer = [(Looking, nobody, 1), (Observing, Sid(2), 1), (Looking, Sid(1), 1)];
