@@ -79,7 +79,7 @@ impl Finder<'_> {
         self.text(span).contains("planted(")
     }
 
-    /// Is the mistake made? Then alone does what follows count.
+    /// Is the mistake made? Then alone does what is beside it count.
     fn is_plant(&self, expr: &Expr) -> bool {
         match expr {
             Expr::Call(call) => self.text(call.func.span()).ends_with("planted"),
@@ -262,8 +262,8 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_expr_binary(&mut self, it: &'ast syn::ExprBinary) {
-        // What is asked after a plant is asked only where that mistake is made.
-        if matches!(it.op, BinOp::And(_)) && self.is_plant(&it.left) {
+        // What is asked beside a plant counts only where that mistake is made.
+        if matches!(it.op, BinOp::And(_)) && (self.is_plant(&it.left) || self.is_plant(&it.right)) {
             return;
         }
         let chained = |side: &Expr| holds_let(side);
@@ -444,6 +444,7 @@ mod tests {
             "fn f() -> T { if planted(Plant::A) && a && b < 1 { g(1 + 2); } T }",
             "fn f() -> T { if a && planted(Plant::A) && b < 1 { g(1 + 2); } T }",
             "fn f() -> T { g(a || planted(Plant::A) && b < 1) }",
+            "fn f() -> T { g(a || b < 1 && planted(Plant::A)) }",
             "fn f() -> T { if let Some(a) = b && let Some(c) = d { T } else { U } }",
         ] {
             assert_eq!(changed(source), [], "{source}");
