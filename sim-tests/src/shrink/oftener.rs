@@ -73,8 +73,10 @@ impl Shrinker {
         if fails(self, &best) {
             return;
         }
-        // Between these two it becomes too seldom.
-        let (mut often, mut seldom) = (0, self.trail.len());
+        // Between these two it becomes too seldom. What is too long to be a result is none to go back to.
+        let is_short = |s: &Scenario| s.to_short_text().lines().count() <= LINES_MAX;
+        let Some(mut often) = self.trail.iter().position(is_short) else { return };
+        let mut seldom = self.trail.len();
         while often + 1 < seldom && !self.is_over() {
             let middle = self.trail[(often + seldom) / 2].clone();
             match fails(self, &middle) {
