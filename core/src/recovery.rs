@@ -168,6 +168,15 @@ struct LogInHand {
 /// Bytes asked for at a time.
 const CHUNK: u32 = 1 << 20;
 
+/// Where a disk whose oldest snapshot is this one is cut off. It may be the tree of an epoch in which nothing had been
+/// proposed, sent by a leader that a quorum followed already, and then it is what that epoch began with: the leader that
+/// cuts off what came behind it names that by a zxid of an earlier epoch. This disk may be one of the few that hold it.
+fn not_below_a_young_tree(ceiling: Zxid, oldest: Option<Zxid>) -> Zxid {
+    let planted = planted(Plant::CutAcrossEpochs) || planted(Plant::CutBeforeTree);
+    let young = |label: &Zxid| label.counter() == 0 && !planted;
+    oldest.filter(young).map_or(ceiling, |label| label.max(ceiling))
+}
+
 impl Recovery {
     /// Reads everything there is, or with a `ceiling` only what is not above it: the rest is to go.
     pub(crate) fn new(
@@ -178,6 +187,8 @@ impl Recovery {
     ) -> Self {
         let files: Vec<FilePlace> = listing.files.iter().map(|(place, _)| place.clone()).collect();
         let mut snapshots: VecDeque<(usize, Zxid)> = snapshot_candidates(&files).into();
+        let oldest = snapshots.back().map(|(_, label)| *label);
+        let ceiling = ceiling.map(|ceiling| not_below_a_young_tree(ceiling, oldest));
         let above = |(_, label): &(usize, Zxid)| {
             ceiling.is_some_and(|ceiling| *label > ceiling)
                 && !planted(Plant::SnapshotOfUncommitted)

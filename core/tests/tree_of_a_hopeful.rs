@@ -1,4 +1,5 @@
-//! A tree from a leader that no quorum has followed yet: it may hold what never comes to be committed.
+//! A tree from a leader that no quorum has followed yet: it may hold what never comes to be committed. And one from a
+//! leader of an epoch in which nothing was proposed before: whatever comes behind it, the tree itself is committed.
 
 mod support;
 
@@ -91,4 +92,37 @@ fn a_tree_is_on_its_way_until_it_is_on_the_disk() {
     assert!(bench.server.takes_tree(), "it is being written");
     while bench.write_slice() {}
     assert!(!bench.server.takes_tree());
+}
+
+/// S19: the leader of the next epoch names what both have by the last txn before the tree's epoch, which this server holds
+/// as that tree only.
+#[test]
+fn a_young_tree_stays_when_what_came_behind_it_is_cut_off() {
+    let young = Zxid::of_epoch(Epoch(3));
+    let mut bench = Bench::start(Files::new(), config());
+    lead(&mut bench);
+    bench.tell(&Input::PeerDown { chan: STREAM });
+    offered(&mut bench, 3);
+    packet(&mut bench, PacketKind::Snap, young, None);
+    bench.tell(&Input::PeerFrames { chan: STREAM, bytes: &tree() });
+    packet(&mut bench, PacketKind::NewLeader, young, None);
+    packet(&mut bench, PacketKind::UpToDate, young, None);
+    assert_eq!(bench.server.phase(), Phase::Following);
+    let (session, cxid, zxid) = (SessionId(77), Xid(1), Zxid(young.0 + 1));
+    let header = TxnHeader { session, cxid, zxid, time_ms: 1 };
+    let mut bytes = Vec::new();
+    encode_txn(&header, &znode("/a", 1), None, &mut bytes);
+    packet(&mut bench, PacketKind::Proposal, zxid, Some(&bytes));
+    assert!(bench.files.contains_key("log.300000001"));
+    bench.tell(&Input::PeerDown { chan: STREAM });
+
+    offered(&mut bench, 4);
+    packet(&mut bench, PacketKind::Trunc, self::zxid(7), None);
+    let ends = bench.milestones.iter().rev().find_map(|milestone| match milestone {
+        Milestone::Recovered { zxid, .. } => Some(*zxid),
+        _ => None,
+    });
+    assert_eq!(ends, Some(young));
+    assert!(bench.files.contains_key("snapshot.300000000"), "{:?}", bench.files.keys());
+    assert_eq!(bench.server.phase(), Phase::Looking, "it asks again, and says where it ends now");
 }

@@ -306,7 +306,11 @@ impl Server {
         let Some(leader) = self.leader_mut() else { return Ok(Done::NotYet) };
         leader.learners.by_chan.insert(chan, LearnerHandler::new(info.sid, observer, voter, now));
         if leader.stage > Stage::Discovery {
-            if accepted > leader.epoch && voter && !planted(Plant::PromiseAheadTurnedAway) {
+            if accepted > leader.epoch
+                && voter
+                && !planted(Plant::PromiseAheadTurnedAway)
+                && !planted(Plant::OlderEpochAccepted)
+            {
                 // It has promised a later epoch to a leader that failed, and could never join this one.
                 let why = format!("server {} has promised epoch {}", info.sid, accepted.0);
                 self.rest(&why);

@@ -459,7 +459,7 @@ impl Server {
         learner.stage = LearnerStage::Syncing;
         let any_end = planted(Plant::SnapshotOfUncommitted) || planted(Plant::CutKeepsFirst);
         if last != to && !any_end {
-            // The leader's point is none of ours: what is left is less than it believes.
+            // The leader's point is none of ours: what is left is less than it believes, or the same by another name.
             let why = format!("cut off above {to}, this server ends at {last}; it asks again");
             self.leave(&why);
         }
