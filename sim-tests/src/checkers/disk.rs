@@ -71,16 +71,35 @@ pub(crate) fn adler32(bytes: &[u8]) -> u32 {
 pub(crate) fn payloads(bytes: &[u8]) -> Vec<(usize, &[u8])> {
     let mut all = Vec::new();
     let mut at = 0;
-    while let Some(len) = bytes.get(at + 8..at + 12) {
-        let len = u32::from_be_bytes(len.try_into().unwrap_or([0; 4])) as usize;
-        let end = at + 12 + len;
-        let (Some(txn), Some(0x42)) = (bytes.get(at + 12..end), bytes.get(end)) else { break };
-        let checksum = u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
-        if len == 0 || checksum != u64::from(adler32(txn)) {
-            break;
-        }
+    while let Some((txn, true)) = record_at(bytes, at) {
         all.push((at, txn));
-        at = end + 1;
+        at += txn.len() + RECORD;
+    }
+    all
+}
+
+/// Bytes of a record around its txn.
+const RECORD: usize = 13;
+
+/// The txn of the record that begins there, if it also ends, and whether its checksum is right.
+fn record_at(bytes: &[u8], at: usize) -> Option<(&[u8], bool)> {
+    let len = u32::from_be_bytes(bytes.get(at + 8..at + 12)?.try_into().ok()?) as usize;
+    let end = at + 12 + len;
+    let (txn, mark) = (bytes.get(at + 12..end)?, *bytes.get(end)?);
+    let checksum = u64::from_be_bytes(bytes[at..at + 8].try_into().ok()?);
+    (len > 0 && mark == 0x42).then(|| (txn, checksum == u64::from(adler32(txn))))
+}
+
+/// The records of a log of which one may be rotten: those behind it are still there, and whoever loses them knows it.
+fn records_around_rot(bytes: &[u8]) -> Vec<(usize, i64)> {
+    let mut all = records(bytes);
+    let rotten = all
+        .last()
+        .map_or(0, |(at, _)| at + record_at(bytes, *at).map_or(0, |(txn, _)| txn.len() + RECORD));
+    if let Some((txn, false)) = record_at(bytes, rotten) {
+        let next = rotten + txn.len() + RECORD;
+        let behind = bytes.get(next..).map(records).unwrap_or_default();
+        all.extend(behind.into_iter().map(|(at, zxid)| (next + at, zxid)));
     }
     all
 }
@@ -98,8 +117,12 @@ fn label(name: &str) -> Option<i64> {
 }
 
 impl View {
-    /// What a loss of power has left: all of it is durable.
-    pub(crate) fn of_files(files: &[(String, Vec<u8>)], epochs: Option<(u32, u32)>) -> Self {
+    /// What a loss of power has left: all of it is durable, and some of it may be rotten.
+    pub(crate) fn of_files(
+        files: &[(String, Vec<u8>)],
+        epochs: Option<(u32, u32)>,
+        rotten: bool,
+    ) -> Self {
         let mut view = Self { epochs, ..Self::default() };
         for (name, bytes) in files {
             if let Some(label) = label(name) {
@@ -107,7 +130,9 @@ impl View {
                     view.snapshots.insert(label);
                 }
             } else if name.starts_with("log.") && bytes.len() as u64 > HEADER {
-                let found = records(&bytes[HEADER as usize..]).into_iter();
+                let bytes = &bytes[HEADER as usize..];
+                let found = if rotten { records_around_rot(bytes) } else { records(bytes) };
+                let found = found.into_iter();
                 let records: Vec<Record> =
                     found.map(|(at, zxid)| Record { at: at as u64 + HEADER, zxid }).collect();
                 let synced = records.len();
@@ -216,11 +241,23 @@ mod tests {
         let mut bytes = b"ZKSN and so on".to_vec();
         bytes.extend(u64::from(adler32(&bytes)).to_be_bytes());
         bytes.extend([0, 0, 0, 1, b'/']);
-        let view = |bytes: &[u8]| View::of_files(&[("snapshot.7".into(), bytes.to_vec())], None);
+        let view =
+            |bytes: &[u8]| View::of_files(&[("snapshot.7".into(), bytes.to_vec())], None, false);
         assert_eq!(view(&bytes).snapshot(), 7);
         assert_eq!(view(&bytes[1..]).snapshot(), 0);
         bytes[3] ^= 1;
         assert_eq!(view(&bytes).snapshot(), 0);
+    }
+
+    #[test]
+    fn what_stands_behind_rot_is_there_where_rot_may_be() {
+        let mut log = vec![7; HEADER as usize];
+        (1..=4).for_each(|zxid| log.extend(record(zxid)));
+        let in_the_second = HEADER as usize + record(1).len() + 40;
+        log[in_the_second] ^= 4;
+        let tail = |rotten| View::of_files(&[("log.1".into(), log.clone())], None, rotten).tail();
+        assert_eq!(tail(false), BTreeSet::from([1]));
+        assert_eq!(tail(true), BTreeSet::from([1, 3, 4]));
     }
 
     #[test]

@@ -38,6 +38,34 @@ struct Reign {
     /// Highest acknowledged proposal of each.
     acks: BTreeMap<Sid, i64>,
     established: bool,
+    /// Leaders of it that heard of a newer history before their own was to be that of the epoch, and whose it is.
+    outdated: BTreeMap<Sid, Sid>,
+}
+
+impl Reign {
+    /// A learner has promised the epoch to `leader`, and tells how far its history goes.
+    fn hears_history(
+        &mut self,
+        ensemble: &Ensemble,
+        leader: Sid,
+        disk: Option<&View>,
+        learner: Sid,
+        packet: &Packet<'_>,
+    ) {
+        let current = packet.data.as_deref().and_then(|data| data.first_chunk());
+        // -1: it was bound to do so already, and does not count.
+        let current = current.map_or(-1, |epoch| i32::from_be_bytes(*epoch));
+        let Ok(current) = u32::try_from(current) else { return };
+        let own = disk.and_then(|disk| disk.epochs).unwrap_or_default().1;
+        let (end, last) = (disk.map_or(0, View::end), packet.zxid);
+        let newer = current > own || current == own && last > end && !names_no_txn(last);
+        let voter = ensemble.members.get(&learner).is_some_and(|member| !member.observer);
+        let promised = |who| who == leader || self.promised.contains(&who);
+        if newer && voter && !is_quorum(ensemble, promised) {
+            self.outdated.insert(leader, learner);
+        }
+        self.promised.insert(learner);
+    }
 }
 
 /// The checks that need no model of the tree.
@@ -180,7 +208,7 @@ impl Protocol {
     }
 
     pub(crate) fn left(&mut self, at: At, left: Left<'_>) {
-        let view = View::of_files(left.files, left.epochs);
+        let view = View::of_files(left.files, left.epochs, left.forgot);
         let known = self.known(at.sid);
         (known.performed, known.submitted) = (view.clone(), view);
         known.forgot = left.forgot;
@@ -339,8 +367,10 @@ impl Protocol {
             if end.peer.link != Link::Quorum {
                 continue;
             }
-            if packet.kind == ACKEPOCH && packet.data.as_deref() != Some(&[0xff; 4]) {
-                self.reigns.entry(epoch).or_default().promised.insert(other);
+            if packet.kind == ACKEPOCH {
+                let disk = self.servers.get(&at.sid).map(|known| &known.submitted);
+                let reign = self.reigns.entry(epoch).or_default();
+                reign.hears_history(&self.ensemble, at.sid, disk, other, &packet);
             }
             if packet.kind == PING {
                 let sessions = packet.data.iter().flat_map(|data| data.chunks_exact(12));
@@ -484,7 +514,13 @@ impl Protocol {
         let promised = |who: Sid| if who == sid { own } else { reign.promised.contains(&who) };
         named("E7", own && is_quorum(&self.ensemble, promised), || {
             format!("{sid} leads into epoch {epoch}, promised by {:?}", reign.promised)
-        })
+        })?;
+        match reign.outdated.get(&sid) {
+            Some(other) => Err(format!(
+                "E8: {sid} leads into epoch {epoch}, but {other} has told it of a newer history"
+            )),
+            None => Ok(()),
+        }
     }
 
     fn establishes(&mut self, sid: Sid, epoch: u32) -> Verdict {

@@ -239,6 +239,30 @@ fn a_leader_without_a_quorum_or_its_own_epoch_is_found() {
 }
 
 #[test]
+fn a_leader_that_heard_of_a_newer_history_is_found() {
+    let leads = |last: i64, told_in_time: bool| {
+        let mut play = Play::new();
+        let ends = zxid(0, last);
+        (1..=last).for_each(|n| play.log(LEARNER, zxid(0, n), true));
+        play.log(LEADER, zxid(0, 1), true);
+        play.epochs(LEADER, 1, 0);
+        play.say(LEADER, LEADERINFO, zxid(1, 0), None);
+        play.epochs(LEARNER, 1, 0);
+        if !told_in_time {
+            play.epochs(LEADER, 1, 1);
+        }
+        play.say(LEARNER, ACKEPOCH, ends, Some(&[0; 4]));
+        play.epochs(LEADER, 1, 1);
+        play.say(LEADER, DIFF, ends, None);
+        play.say(LEADER, NEWLEADER, zxid(1, 0), None);
+        play
+    };
+    assert_eq!(leads(1, true).verdict(), "");
+    assert_eq!(leads(2, false).verdict(), "");
+    breaks(&leads(2, true), "E8: 1 leads into epoch 1, but 2 has told it");
+}
+
+#[test]
 fn a_server_that_speaks_of_more_or_less_than_its_disk_holds_is_found() {
     let says = |zxid: i64| {
         let mut play = Play::new();

@@ -4,6 +4,7 @@
 
 use super::ensemble::{is_quorum, named};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use zoetrope_core::wire::Reader;
 use zoetrope_core::{ChanId, Ensemble, Sid};
 use zoetrope_io_sim::Role;
@@ -68,6 +69,32 @@ impl Looker {
     fn rounds(&self) -> BTreeSet<i64> {
         self.heard.values().flatten().map(|said| said.round).collect()
     }
+
+    /// May `sid`, which is this one, follow that leader?
+    fn may_follow(&self, ensemble: &Ensemble, sid: Sid, leader: Sid) -> bool {
+        let names = |said: &Said| said.leader == leader.0;
+        // Who follows that leader already counts as well for those who vote for it in that round too.
+        let votes = |said: &Said, round: i64| {
+            let same = self.said.is_none_or(|mine| names(&mine) && mine.round == round);
+            names(said) && said.round == round && (said.state == LOOKING || same)
+        };
+        let elects = |round: i64| {
+            is_quorum(ensemble, |other| match other == sid {
+                true => self.may_be_in(round),
+                false => self.has_said(other, |said| votes(said, round)),
+            })
+        };
+        let leads = |said: &Said| said.state == LEADING && names(said);
+        let agree = || {
+            is_quorum(ensemble, |other| match other == sid {
+                true => self.said.is_none_or(|mine| {
+                    self.has_said(leader, |said| leads(said) && said.vote() == mine.vote())
+                }),
+                false => self.has_said(other, names),
+            })
+        };
+        self.rounds().into_iter().any(elects) || self.has_said(leader, leads) && agree()
+    }
 }
 
 /// What servers say to each other about whom to follow.
@@ -122,9 +149,10 @@ impl Votes {
             *looker = Looker::default();
         }
         let began = settled && !std::mem::replace(&mut looker.settled, settled);
-        match began && role == Role::Leader {
-            true => self.may_lead(ensemble, sid),
-            false => Ok(()),
+        match role {
+            Role::Leader if began => self.may_lead(ensemble, sid),
+            Role::Follower | Role::Observer if began => self.may_follow_any(ensemble, sid),
+            _ => Ok(()),
         }
     }
 
@@ -149,26 +177,24 @@ impl Votes {
 
     /// Who follows has heard a quorum vote for its leader in one round, or its leader say that it leads and a quorum agree.
     pub(crate) fn may_follow(&self, ensemble: &Ensemble, sid: Sid, leader: Sid) -> Verdict {
+        self.follows(sid, leader, |looker| looker.may_follow(ensemble, sid, leader))
+    }
+
+    /// The same of whoever it is that it follows: it may not have found it yet.
+    fn may_follow_any(&self, ensemble: &Ensemble, sid: Sid) -> Verdict {
+        self.follows(sid, "somebody", |looker| {
+            ensemble.members.keys().any(|leader| looker.may_follow(ensemble, sid, *leader))
+        })
+    }
+
+    fn follows(
+        &self,
+        sid: Sid,
+        leader: impl Display,
+        may: impl FnOnce(&Looker) -> bool,
+    ) -> Verdict {
         let Some(looker) = self.lookers.get(&sid) else { return Ok(()) };
-        let names = |said: &Said| said.leader == leader.0;
-        let elects = |round: i64| {
-            is_quorum(ensemble, |other| match other == sid {
-                true => looker.may_be_in(round),
-                false => looker.has_said(other, |said| names(said) && said.round == round),
-            })
-        };
-        let leads = |said: &Said| said.state == LEADING && names(said);
-        let agree = || {
-            is_quorum(ensemble, |other| match other == sid {
-                true => looker.said.is_none_or(|mine| {
-                    looker.has_said(leader, |said| leads(said) && said.vote() == mine.vote())
-                }),
-                false => looker.has_said(other, names),
-            })
-        };
-        let may =
-            looker.rounds().into_iter().any(elects) || looker.has_said(leader, leads) && agree();
-        named("V2", may, || {
+        named("V2", may(looker), || {
             format!(
                 "{sid} follows {leader}; it has said {:?} and heard only {:?}",
                 looker.said, looker.heard
@@ -253,5 +279,13 @@ mod tests {
         // ZOOKEEPER-975: one word is not enough, nor is that of the followers of a dead leader.
         assert!(follow(&mine, &[(2, frame(2, 2, 9, 4))]).is_err());
         assert!(follow(&mine, &[(1, frame(1, 2, 9, 4))]).is_err());
+        // Nor in one's own round, unless one votes for that leader too; and before it has found it, somebody must do.
+        let same_round = [(1, frame(1, 2, 9, 6))];
+        assert!(follow(&mine, &same_round).is_err());
+        assert!(follow(&frame(0, 2, 9, 6), &same_round).is_ok());
+        let become_one =
+            |mine: &[u8]| votes(mine, &same_round).turned(&three(), ME, Role::Follower);
+        assert!(become_one(&mine).is_err());
+        assert!(become_one(&frame(0, 2, 9, 6)).is_ok());
     }
 }
