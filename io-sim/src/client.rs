@@ -63,6 +63,8 @@ pub struct Client {
 }
 
 /// The paths clients fight over: few, so that they meet.
+/// So many times as large are large data.
+const LARGER: usize = 30;
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 impl Client {
@@ -238,8 +240,11 @@ impl Client {
         if !self.lacks(Operation::Malformed) && rng.one_in(150) {
             return self.nonsense(rng);
         }
-        let data = [rng.below(256) as u8; 40];
-        let data = if rng.one_in(8) { None } else { Some(&data[..rng.below(41) as usize]) };
+        // Now and then more than two sectors of a disk, and no zeros, which would look like sectors that never arrived.
+        let (byte, large) = (rng.below(256) as u8, rng.clone().one_in(100));
+        let data = if large { [byte | 1; 40 * LARGER] } else { [byte; 40 * LARGER] };
+        let times = if large { LARGER } else { 1 };
+        let data = if rng.one_in(8) { None } else { Some(&data[..rng.below(41) as usize * times]) };
         let request = self.request(data, rng);
         if matches!(request, Request::Auth { .. }) {
             request.encode(Xid(-4), &mut bytes);
@@ -311,6 +316,7 @@ impl Client {
     }
 
     fn multi<'a>(&self, data: Option<&'a [u8]>, rng: &mut Rng) -> Request<'a> {
+        let data = data.map(|data| &data[..data.len().min(40)]);
         if rng.one_in(4) {
             let op = |rng: &mut Rng| ReadOp::GetData { path: Some(path(rng, 3).into()) };
             return Request::MultiRead((0..rng.below(4)).map(|_| op(rng)).collect());

@@ -218,6 +218,7 @@ const SOURCES: &[(&str, &str)] = &[
     source!("scenario_error.rs"),
     source!("scenario_text.rs"),
     source!("schedule.rs"),
+    source!("swarm/episodes.rs"),
     source!("swarm/mod.rs"),
     source!("swarm/moments.rs"),
     source!("turns.rs"),

@@ -1,6 +1,7 @@
 //! Seed → scenario: each seed leaves some kinds of operations and faults out, so that those that are left meet more
 //! often. Runs nothing.
 
+mod episodes;
 mod moments;
 
 use crate::coverage::Moment;
@@ -133,6 +134,14 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     let groups = groups(peers, seed, &mut rng);
     let servers = peers + observers;
     let mut steps = vec![Step::AwaitLeader(LEADER_MS)];
+    if groups.is_empty() {
+        steps.extend(episodes::slow_tree(seed, servers));
+    }
+    let slow_tree = steps.len() > 1;
+    // Nobody agrees soon beside a disk that is still slow.
+    if !slow_tree {
+        steps.extend(episodes::harmed_disk(seed, servers));
+    }
     let requests = rng.between(550, 1_000);
     let rounds = rng.between(5, 9);
     for round in 0..rounds {
@@ -148,14 +157,16 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     steps.extend(moments::together(seed, servers, observers > 0, read_only));
     // Most learners are brought level by DIFF, unless that is forbidden.
     let of_tree = |step: &Step| matches!(step, Step::FaultWhen { moment: Moment::LearnerTree, .. });
-    let by_tree = steps.iter().any(of_tree);
-    steps.extend(short_reign(seed, servers));
-    steps.extend(slow_snapshot(seed));
-    steps.extend(former_reign(seed, peers));
-    steps.extend(far_round(seed, peers));
-    steps.extend(restless(seed, servers));
-    let parts = parts_of_a_tree(seed, peers, servers);
-    let tight = !parts.is_empty() || Rng::new(seed, "link budget").one_in(4);
+    let by_tree = slow_tree || steps.iter().any(of_tree);
+    steps.extend(episodes::short_reign(seed, peers, servers));
+    steps.extend(episodes::slow_snapshot(seed));
+    steps.extend(episodes::former_reign(seed, peers));
+    steps.extend(episodes::far_round(seed, peers));
+    let restless = episodes::restless(seed, servers);
+    let is_restless = !restless.is_empty();
+    steps.extend(restless);
+    let parts = episodes::parts_of_a_tree(seed, peers, servers);
+    let tight = slow_tree || !parts.is_empty() || Rng::new(seed, "link budget").one_in(4);
     let memory = if parts.is_empty() { &[20, 60, 200, 1_000] } else { &[20; 4] };
     steps.extend(parts);
     steps.push(Step::Run(rng.between(1, 8_000)));
@@ -163,13 +174,13 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         steps.push(Step::Idle(rng.between(1_000, 60_000)));
     }
     steps.push(Step::ExpectService(SERVICE_MS));
-    if rng.one_in(2) {
+    if rng.one_in(2) || is_restless {
         steps.push(Step::ExpectAgreement);
     }
     if groups.is_empty() {
-        steps.extend(calm_changes(seed));
-        steps.extend(without_some(seed, peers));
+        steps.extend(episodes::calm_changes(seed));
     }
+    steps.extend(episodes::without_some(seed, peers, &groups));
     Scenario {
         story: format!("Seed {seed} of the swarm of ensembles."),
         guards: String::new(),
@@ -193,220 +204,6 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         without,
         steps,
     }
-}
-
-/// In some runs a leader is lost before anything, or much, of its epoch has reached the others. Drawn from a stream of its
-/// own.
-fn short_reign(seed: u64, servers: u32) -> Vec<Step> {
-    let mut rng = Rng::new(seed, "short reign");
-    let leader = Target::Role(RoleName::Leader);
-    let lose = || at(leader, Fault::Kill { down: 300 });
-    match rng.below(8) {
-        // What it proposed first is on its own disk alone, and the others go on without it.
-        0 => vec![
-            lose(),
-            Step::UntilLeader(20_000),
-            at(leader, Fault::Isolate(12_000)),
-            Step::Run(rng.between(500, 4_500)),
-            at(leader, Fault::Crash { keep: Keep::All, down: rng.between(3_000, 15_000) }),
-            Step::Requests(rng.between(1, 60)),
-        ],
-        // A server is given a tree of an epoch in which nothing is proposed, and is away when the next one begins.
-        1 => {
-            let young = Target::Sid(rng.between(1, u64::from(servers)) as u32);
-            vec![
-                Step::Rest,
-                Step::Run(2_000),
-                lose(),
-                Step::UntilLeader(20_000),
-                Step::Run(1_000),
-                at(young, Fault::Wipe { down: 100 }),
-                at(young, Fault::Kill { down: rng.between(2_000, 9_000) }),
-                lose(),
-                Step::UntilLeader(20_000),
-                Step::Run(rng.between(1_000, 9_000)),
-                Step::Work,
-            ]
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// In some runs two followers and the leader come back at once to others that have not noticed, and the leader does not
-/// hear of one. Drawn from a stream of its own.
-fn former_reign(seed: u64, peers: u32) -> Vec<Step> {
-    let mut rng = Rng::new(seed, "former reign");
-    if peers < 5 || !rng.one_in(3) {
-        return Vec::new();
-    }
-    let leader = Target::Role(RoleName::Leader);
-    let unheard = rng.between(1, u64::from(peers)) as u32;
-    let back = || Fault::Crash { keep: Keep::All, down: 1 };
-    vec![
-        Step::UntilLeader(20_000),
-        Step::Rest,
-        Step::Run(1_000),
-        Step::Fault(Fault::OneWay { from: Target::Sid(unheard), to: leader, ms: 3_000 }),
-        at(Target::Sid(unheard), back()),
-        at(Target::Sid(unheard % peers + 1), back()),
-        at(leader, back()),
-        Step::Run(rng.between(500, 3_000)),
-        Step::Work,
-    ]
-}
-
-/// In some runs an election hears of a round that none has come to, and there are elections after it. Drawn from a stream
-/// of its own.
-fn far_round(seed: u64, peers: u32) -> Vec<Step> {
-    let mut rng = Rng::new(seed, "far round");
-    if !rng.one_in(8) {
-        return Vec::new();
-    }
-    let round = Some(i64::MAX - rng.below(3) as i64);
-    let mut steps = vec![Step::UntilLeader(20_000), take_the_leader(&mut rng)];
-    for to in 1..=peers {
-        let from = (to + rng.below(u64::from(peers) - 1) as u32) % peers + 1;
-        let (from, to) = (Target::Sid(from), Target::Sid(to));
-        let fault = Fault::StaleVotes { from, to, frames: rng.between(1, 8) as u32, round };
-        steps.push(Step::FaultWhen { moment: Moment::Election, fault, within: 10_000 });
-    }
-    for _ in 0..rng.between(1, 5) {
-        // Who is restarted begins with the first round.
-        let again = match rng.below(3) {
-            0 => take_the_leader(&mut rng),
-            _ => Step::Fault(Fault::Churn),
-        };
-        steps.extend([Step::UntilLeader(20_000), again, Step::Requests(rng.between(1, 60))]);
-    }
-    steps
-}
-
-/// In some runs elections follow each other so closely that they meet, and little is written between them. Drawn from a
-/// stream of its own.
-fn restless(seed: u64, servers: u32) -> Vec<Step> {
-    let mut rng = Rng::new(seed, "restless");
-    if !rng.one_in(3) {
-        return Vec::new();
-    }
-    let mut steps = vec![Step::Rest];
-    for _ in 0..rng.between(6, 24) {
-        let (from, to) = (someone(servers, &mut rng), someone(servers, &mut rng));
-        let ms = rng.between(20, 3_000);
-        steps.push(match rng.below(9) {
-            0 | 1 => at(from, Fault::Kill { down: rng.between(1, 500) }),
-            2 => at(from, Fault::Crash { keep: Keep::All, down: rng.between(1, 500) }),
-            3 => at(from, Fault::Isolate(ms)),
-            4 => at(from, Fault::Stall(ms)),
-            5 => Step::Fault(Fault::OneWay { from, to, ms }),
-            6 => Step::Fault(Fault::Partition { groups: split(servers, &mut rng), ms }),
-            7 => Step::Fault(Fault::StaleVotes { from, to, frames: 4, round: None }),
-            _ => Step::Fault(Fault::Churn),
-        });
-        match rng.below(4) {
-            0 => steps.push(Step::UntilLeader(5_000)),
-            1 => steps.extend([Step::Work, Step::Requests(rng.between(1, 8)), Step::Rest]),
-            _ => steps.push(Step::Run(rng.between(1, 1_000))),
-        }
-    }
-    steps.push(Step::Work);
-    steps
-}
-
-/// In some runs a server is away until it needs the whole tree, gets it while much is written, and loses power when it has
-/// it. Drawn from a stream of its own.
-fn parts_of_a_tree(seed: u64, peers: u32, servers: u32) -> Vec<Step> {
-    let mut rng = Rng::new(seed, "parts of a tree");
-    if !rng.one_in(6) {
-        return Vec::new();
-    }
-    let away = rng.between(1, u64::from(servers)) as u32;
-    let (keep, down) = (*rng.pick(&KEEPS), rng.between(1, 500));
-    let mut steps = vec![
-        Step::UntilLeader(20_000),
-        at(Target::Sid(away), Fault::Kill { down: rng.between(600, 1_500) }),
-        Step::Requests(rng.between(100, 300)),
-    ];
-    let others = (1..=peers).filter(|sid| *sid != away);
-    steps.extend(others.map(|sid| at(Target::Sid(sid), Fault::Kill { down: 10 })));
-    let at = Some(Target::Sid(away));
-    steps.push(Step::UntilLeader(20_000));
-    // The tree takes its time; and somebody may hear late of what is committed.
-    for from in 1..=peers {
-        let (to, late) = if rng.one_in(2) { (away, 5) } else { (from % peers + 1, 300) };
-        let (from, to) = (Target::Sid(from), Target::Sid(to));
-        let (delay, jitter) = (rng.below(late), late / 10);
-        steps.push(Step::Fault(Fault::SlowLink { from, to, delay, jitter, ms: 5_000 }));
-    }
-    steps.extend([
-        Step::CrashAfter { op: "finish".to_owned(), skip: 0, keep, down, at },
-        Step::Requests(rng.between(200, 500)),
-    ]);
-    steps
-}
-
-/// Time in which another leader serves when one is lost, and nothing else is wrong, ms. Less than whatever limit somebody
-/// may wait for in vain.
-const CALM_CHANGE_MS: u64 = 3_500;
-
-/// In some runs leaders are lost when all is well, and nobody has to wait long for the next one. Drawn from a stream of its
-/// own.
-fn calm_changes(seed: u64) -> Vec<Step> {
-    let mut rng = Rng::new(seed, "calm changes");
-    if !rng.one_in(2) {
-        return Vec::new();
-    }
-    let mut steps = vec![Step::Rest];
-    for _ in 0..rng.between(1, 4) {
-        let leader = Target::Role(RoleName::Leader);
-        steps.extend([
-            Step::Run(5_000),
-            at(leader, Fault::Kill { down: rng.between(1, 1_500) }),
-            Step::AwaitLeader(CALM_CHANGE_MS),
-            Step::Work,
-            Step::Requests(rng.between(1, 40)),
-            Step::Rest,
-        ]);
-    }
-    steps.push(Step::Work);
-    steps
-}
-
-/// In some runs some servers stay away in the end. The others are a quorum and must do without them, whatever happens to
-/// their leader or their links. Drawn from a stream of its own.
-fn without_some(seed: u64, peers: u32) -> Vec<Step> {
-    let mut rng = Rng::new(seed, "without some");
-    if !rng.one_in(3) {
-        return Vec::new();
-    }
-    let away = rng.between(1, u64::from(peers - 1) / 2) as u32;
-    let first = rng.below(u64::from(peers)) as u32;
-    let away = (0..away).map(|n| (first + n) % peers + 1);
-    let mut steps: Vec<Step> =
-        away.map(|sid| at(Target::Sid(sid), Fault::Kill { down: 300_000 })).collect();
-    steps.push(match rng.below(3) {
-        0 => Step::Fault(Fault::Churn),
-        1 => at(Target::Role(RoleName::Leader), Fault::Kill { down: rng.between(10, 3_000) }),
-        _ => Step::Fault(Fault::RestartAll { keep: *rng.pick(&KEEPS), down: 300 }),
-    });
-    steps.push(Step::ExpectWrites(60_000));
-    steps
-}
-
-/// In some runs the tree changes a lot while a snapshot walks over it, and whoever took it starts from it. Drawn from a
-/// stream of its own.
-fn slow_snapshot(seed: u64) -> Vec<Step> {
-    let mut rng = Rng::new(seed, "slow snapshot");
-    if !rng.one_in(4) {
-        return Vec::new();
-    }
-    let sid = Target::Sid(rng.between(1, 3) as u32);
-    let (keep, down) = (*rng.pick(&KEEPS), rng.between(10, 2_000));
-    vec![
-        at(sid, Fault::SnapshotStall(rng.between(5, 800))),
-        at(sid, Fault::Snapshot),
-        Step::CrashAfter { op: "finish".to_owned(), skip: 0, keep, down, at: Some(sid) },
-        Step::Requests(rng.between(1, 100)),
-    ]
 }
 
 /// Some servers speak like older ones, in one ensemble of eight. Drawn from a stream of its own.
