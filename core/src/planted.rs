@@ -143,7 +143,7 @@ plants! {
     LargeTreeGivenUp = "S30, ZOOKEEPER-1465, ZOOKEEPER-1697",
     /// A learner that has more than the tree waits for a younger tree, also where that takes the learner itself.
     ForcedTreeWaits = "classic: back-pressure stall, deadlock",
-    /// A follower waits only syncLimit for a leader to be established.
+    /// A follower waits only syncLimit for a leader to be established, and hears nothing of it meanwhile.
     ImpatientFollower = "S31",
     /// A leader's tree counts before it is durable.
     TreeNotDurable = "classic: ack before fsync",

@@ -550,7 +550,8 @@ impl Server {
                 silent.push((*chan, limit_us / 1000));
             }
         }
-        if now >= leader.ping_at {
+        let may_ping = leader.is_established() || !planted(Plant::ImpatientFollower);
+        if now >= leader.ping_at && may_ping {
             leader.ping_at = now.plus_ms(tick_ms / 2);
             // A learner waits for us no longer than syncLimit once it has NEWLEADER, so it is pinged from then on.
             let pinged = |(chan, handler): (&ChanId, &LearnerHandler)| {
