@@ -168,13 +168,16 @@ struct LogInHand {
 /// Bytes asked for at a time.
 const CHUNK: u32 = 1 << 20;
 
-/// Where a disk whose oldest snapshot is this one is cut off. It may be the tree of an epoch in which nothing had been
-/// proposed, sent by a leader that a quorum followed already, and then it is what that epoch began with: the leader that
-/// cuts off what came behind it names that by a zxid of an earlier epoch. This disk may be one of the few that hold it.
-fn not_below_a_young_tree(ceiling: Zxid, oldest: Option<Zxid>) -> Zxid {
-    let planted = planted(Plant::CutAcrossEpochs) || planted(Plant::CutBeforeTree);
-    let young = |label: &Zxid| label.counter() == 0 && !planted;
-    oldest.filter(young).map_or(ceiling, |label| label.max(ceiling))
+/// Where a disk with these snapshots, newest first, is cut off. One of them may be the tree of an epoch in which nothing had
+/// been proposed, sent by a leader that a quorum followed already, and then it is what that epoch began with: the leader
+/// that cuts off what came behind it names that by a zxid of an earlier epoch. This disk may be one of the few that hold it,
+/// and what older files there are may end before.
+fn not_below_a_young_tree(ceiling: Zxid, snapshots: &VecDeque<(usize, Zxid)>) -> Zxid {
+    if planted(Plant::CutAcrossEpochs) || planted(Plant::CutBeforeTree) {
+        return ceiling;
+    }
+    let young = snapshots.iter().map(|(_, label)| *label).find(|label| label.counter() == 0);
+    young.map_or(ceiling, |label| label.max(ceiling))
 }
 
 impl Recovery {
@@ -187,8 +190,7 @@ impl Recovery {
     ) -> Self {
         let files: Vec<FilePlace> = listing.files.iter().map(|(place, _)| place.clone()).collect();
         let mut snapshots: VecDeque<(usize, Zxid)> = snapshot_candidates(&files).into();
-        let oldest = snapshots.back().map(|(_, label)| *label);
-        let ceiling = ceiling.map(|ceiling| not_below_a_young_tree(ceiling, oldest));
+        let ceiling = ceiling.map(|ceiling| not_below_a_young_tree(ceiling, &snapshots));
         let above = |(_, label): &(usize, Zxid)| {
             ceiling.is_some_and(|ceiling| *label > ceiling)
                 && !planted(Plant::SnapshotOfUncommitted)
@@ -676,5 +678,27 @@ impl State {
             }
             self.mismatches += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_youngest_tree_stays_also_beside_older_files() {
+        let at = |epoch: i64, counter: i64| Zxid(epoch << 32 | counter);
+        let cut = |labels: &[Zxid], ceiling| {
+            let snapshots = labels.iter().copied().enumerate().collect();
+            not_below_a_young_tree(ceiling, &snapshots)
+        };
+        // What was there before the tree of epoch 5 goes when that is durable, and may be there still.
+        let labels = [at(5, 0), at(3, 7), at(2, 0), at(0, 0)];
+        assert_eq!(cut(&labels, at(4, 9)), at(5, 0));
+        assert_eq!(cut(&labels, at(5, 3)), at(5, 3));
+        // Of what came with no tree, everything may be cut off.
+        let labels = [at(3, 7), at(1, 5), at(0, 0)];
+        assert_eq!(cut(&labels, at(1, 2)), at(1, 2));
+        assert_eq!(cut(&[], at(1, 2)), at(1, 2));
     }
 }

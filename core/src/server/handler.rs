@@ -263,7 +263,12 @@ impl Server {
         // A tree that is older than what the learner has would cost it what both have, see `plan_sync`. Where a quorum
         // follows, it may also be needed for what it has to be committed: it must not wait for a younger tree either.
         let older = last > self.tree_label() && !(established && planted(Plant::ForcedTreeWaits));
-        let (plan, branch) = match plan_sync(&self.history, last, established) {
+        let joined = match &self.role {
+            Role::Leading(leader) => leader.joined(),
+            // What it has not applied it hands to nobody.
+            _ => Epoch(0),
+        };
+        let (plan, branch) = match plan_sync(&self.history, last, established, joined) {
             _ if self.config.force_snapshot_sync && !older => (SyncPlan::Snap, SyncBranch::Forced),
             (SyncPlan::FromLog { .. }, _) if log_failed => {
                 (SyncPlan::Snap, SyncBranch::LogUnusable)

@@ -87,6 +87,11 @@ impl Leader {
     pub(super) fn is_established(&self) -> bool {
         self.stage == Stage::Serving
     }
+
+    /// The last epoch with whose leader this server was level before it was elected.
+    pub(super) fn joined(&self) -> Epoch {
+        self.summary.0
+    }
 }
 
 impl Server {

@@ -1,7 +1,7 @@
 //! DIFF, TRUNC or SNAP, and from where: one pure function (quorum protocol §8.1, §8.2).
 
 use super::History;
-use crate::ids::Zxid;
+use crate::ids::{Epoch, Zxid};
 use crate::planted::{Plant, planted};
 use serde::{Deserialize, Serialize};
 
@@ -84,14 +84,21 @@ impl SyncBranch {
 /// Decides for a learner whose last zxid is `last`. `established`: a quorum has our history already, so that this
 /// learner can be given a tree, whose label no history of its own can exceed. Before that a tree may be older than what
 /// the learner has in common with us, and nothing of that may leave its disk: it may be one of the few that hold it.
+/// `joined`: the last epoch with whose leader this server was level before it led itself.
 pub(crate) fn plan_sync(
     history: &History,
     last: Zxid,
     established: bool,
+    joined: Epoch,
 ) -> (SyncPlan, SyncBranch) {
     // `(e,0)` names no txn: a server that led or was given a snapshot in epoch e before anything was proposed in it.
     let names_a_txn = last.counter() != 0;
     if last > history.last() {
+        if !names_a_txn && last.epoch() <= joined && !planted(Plant::CutBeforeTree) {
+            // Both began that epoch with the same history, and neither has a txn behind it. A tree of ours might end
+            // before, and would take from its disk what a quorum holds.
+            return (SyncPlan::Diff { from: history.last() }, SyncBranch::NewEpoch);
+        }
         if !names_a_txn {
             // It has heard of a leadership of which no txn has survived; what it holds below that, nobody knows.
             return (SyncPlan::Snap, SyncBranch::Vanished);
@@ -155,7 +162,7 @@ mod tests {
 
     #[test]
     fn each_row_of_the_table() {
-        let plan = |last| plan_sync(&history(), last, true);
+        let plan = |last| plan_sync(&history(), last, true, Epoch(2));
         let diff = |from| SyncPlan::Diff { from };
         let trunc = |to| SyncPlan::Trunc { to };
         assert_eq!(plan(zxid(2, 2)), (diff(zxid(2, 2)), SyncBranch::Level));
@@ -175,18 +182,31 @@ mod tests {
         history.push(zxid(4, 1), &[], zxid(4, 1));
         let last = zxid(3, 1);
         let snap = (SyncPlan::Snap, SyncBranch::OtherEpoch);
-        assert_eq!(plan_sync(&history, last, true), snap);
+        assert_eq!(plan_sync(&history, last, true, Epoch(2)), snap);
         let trunc = (SyncPlan::Trunc { to: zxid(2, 2) }, SyncBranch::Parted);
-        assert_eq!(plan_sync(&history, last, false), trunc);
+        assert_eq!(plan_sync(&history, last, false, Epoch(2)), trunc);
     }
 
     #[test]
     fn an_epoch_of_which_nothing_survived_is_not_cut_off_blindly() {
         let (history, last) = (history(), zxid(3, 1));
         let snap = (SyncPlan::Snap, SyncBranch::Vanished);
-        assert_eq!(plan_sync(&history, last, true), snap);
+        assert_eq!(plan_sync(&history, last, true, Epoch(2)), snap);
         let trunc = SyncPlan::Trunc { to: zxid(2, 2) };
-        assert_eq!(plan_sync(&history, last, false), (trunc, SyncBranch::Ahead));
-        assert_eq!(plan_sync(&history, zxid(3, 0), true), snap);
+        assert_eq!(plan_sync(&history, last, false, Epoch(2)), (trunc, SyncBranch::Ahead));
+        assert_eq!(plan_sync(&history, zxid(3, 0), true, Epoch(2)), snap);
+    }
+
+    #[test]
+    fn who_began_the_same_epoch_lacks_nothing() {
+        let (history, last) = (history(), zxid(3, 0));
+        let level = (SyncPlan::Diff { from: zxid(2, 2) }, SyncBranch::NewEpoch);
+        for joined in [Epoch(3), Epoch(4)] {
+            assert_eq!(plan_sync(&history, last, false, joined), level);
+            assert_eq!(plan_sync(&history, last, true, joined), level);
+        }
+        // A txn of that epoch is more than what it began with.
+        let (plan, _) = plan_sync(&history, zxid(3, 1), false, Epoch(3));
+        assert_eq!(plan, SyncPlan::Trunc { to: zxid(2, 2) });
     }
 }
