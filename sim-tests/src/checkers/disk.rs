@@ -80,6 +80,8 @@ pub(crate) fn payloads(bytes: &[u8]) -> Vec<(usize, &[u8])> {
 
 /// Bytes of a record around its txn.
 const RECORD: usize = 13;
+/// Bytes that reach a disk together or not at all.
+const SECTOR: usize = 512;
 
 /// The txn of the record that begins there, if it also ends, and whether its checksum is right.
 fn record_at(bytes: &[u8], at: usize) -> Option<(&[u8], bool)> {
@@ -90,16 +92,19 @@ fn record_at(bytes: &[u8], at: usize) -> Option<(&[u8], bool)> {
     (len > 0 && mark == 0x42).then(|| (txn, checksum == u64::from(adler32(txn))))
 }
 
-/// The records of a log of which one may be rotten: those behind it are still there, and whoever loses them knows it.
-fn records_around_rot(bytes: &[u8]) -> Vec<(usize, i64)> {
+/// The records of a log, whose first one stands at `first`. One of them may be rotten: those behind it are still there, and
+/// whoever loses them knows it. Where a sector of it is all zeros it may as well never have arrived.
+fn records_around_rot(bytes: &[u8], first: usize) -> Vec<(usize, i64)> {
     let mut all = records(bytes);
-    let rotten = all
-        .last()
-        .map_or(0, |(at, _)| at + record_at(bytes, *at).map_or(0, |(txn, _)| txn.len() + RECORD));
-    if let Some((txn, false)) = record_at(bytes, rotten) {
-        let next = rotten + txn.len() + RECORD;
-        let behind = bytes.get(next..).map(records).unwrap_or_default();
-        all.extend(behind.into_iter().map(|(at, zxid)| (next + at, zxid)));
+    let len = |at| record_at(bytes, at).map_or(0, |(txn, _)| txn.len() + RECORD);
+    let rotten = all.last().map_or(0, |(at, _)| at + len(*at));
+    let next = rotten + len(rotten);
+    let sector = |at: usize| (first + at) / SECTOR;
+    let is_hole = |share: &[usize]| share.iter().all(|at| bytes[*at] == 0);
+    let places: Vec<usize> = (rotten..next).collect();
+    if !places.chunk_by(|a, b| sector(*a) == sector(*b)).any(is_hole) {
+        let behind = records(&bytes[next..]).into_iter();
+        all.extend(behind.map(|(at, zxid)| (next + at, zxid)));
     }
     all
 }
@@ -131,7 +136,10 @@ impl View {
                 }
             } else if name.starts_with("log.") && bytes.len() as u64 > HEADER {
                 let bytes = &bytes[HEADER as usize..];
-                let found = if rotten { records_around_rot(bytes) } else { records(bytes) };
+                let found = match rotten {
+                    true => records_around_rot(bytes, HEADER as usize),
+                    false => records(bytes),
+                };
                 let found = found.into_iter();
                 let records: Vec<Record> =
                     found.map(|(at, zxid)| Record { at: at as u64 + HEADER, zxid }).collect();
@@ -229,7 +237,11 @@ mod tests {
     fn record(zxid: i64) -> Vec<u8> {
         let mut txn = vec![0; 36];
         txn[12..20].copy_from_slice(&zxid.to_be_bytes());
-        let mut bytes = u64::from(adler32(&txn)).to_be_bytes().to_vec();
+        framed(&txn)
+    }
+
+    fn framed(txn: &[u8]) -> Vec<u8> {
+        let mut bytes = u64::from(adler32(txn)).to_be_bytes().to_vec();
         bytes.extend((txn.len() as u32).to_be_bytes());
         bytes.extend(txn);
         bytes.push(0x42);
@@ -258,6 +270,22 @@ mod tests {
         let tail = |rotten| View::of_files(&[("log.1".into(), log.clone())], None, rotten).tail();
         assert_eq!(tail(false), BTreeSet::from([1]));
         assert_eq!(tail(true), BTreeSet::from([1, 3, 4]));
+    }
+
+    #[test]
+    fn what_stands_behind_a_hole_may_never_have_been_told() {
+        let mut large = vec![7; 1_200];
+        large[12..20].copy_from_slice(&2i64.to_be_bytes());
+        let mut log = vec![7; HEADER as usize];
+        log.extend(record(1));
+        log.extend(framed(&large));
+        log.extend(record(3));
+        let tail =
+            |log: &[u8]| View::of_files(&[("log.1".into(), log.to_vec())], None, true).tail();
+        log[600] = 1;
+        assert_eq!(tail(&log), BTreeSet::from([1, 3]));
+        log[SECTOR..2 * SECTOR].fill(0);
+        assert_eq!(tail(&log), BTreeSet::from([1]));
     }
 
     #[test]

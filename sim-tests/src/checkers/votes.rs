@@ -4,7 +4,6 @@
 
 use super::ensemble::{is_quorum, named};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use zoetrope_core::wire::Reader;
 use zoetrope_core::{ChanId, Ensemble, Sid};
 use zoetrope_io_sim::Role;
@@ -73,10 +72,14 @@ impl Looker {
     /// May `sid`, which is this one, follow that leader?
     fn may_follow(&self, ensemble: &Ensemble, sid: Sid, leader: Sid) -> bool {
         let names = |said: &Said| said.leader == leader.0;
-        // Who follows that leader already counts as well for those who vote for it in that round too.
+        // Who follows that leader already counts as well for those who vote for it in that round too. They may do so before
+        // they could tell, when somebody else does.
+        let is_vote =
+            |said: &Said, round: i64| said.state == LOOKING && names(said) && said.round == round;
         let votes = |said: &Said, round: i64| {
-            let same = self.said.is_none_or(|mine| names(&mine) && mine.round == round);
-            names(said) && said.round == round && (said.state == LOOKING || same)
+            let heard = || self.heard.values().flatten().any(|other| is_vote(other, round));
+            let same = || self.said.is_none_or(|mine| is_vote(&mine, round)) || heard();
+            names(said) && said.round == round && (said.state == LOOKING || same())
         };
         let elects = |round: i64| {
             is_quorum(ensemble, |other| match other == sid {
@@ -149,10 +152,9 @@ impl Votes {
             *looker = Looker::default();
         }
         let began = settled && !std::mem::replace(&mut looker.settled, settled);
-        match role {
-            Role::Leader if began => self.may_lead(ensemble, sid),
-            Role::Follower | Role::Observer if began => self.may_follow_any(ensemble, sid),
-            _ => Ok(()),
+        match began && role == Role::Leader {
+            true => self.may_lead(ensemble, sid),
+            false => Ok(()),
         }
     }
 
@@ -177,24 +179,8 @@ impl Votes {
 
     /// Who follows has heard a quorum vote for its leader in one round, or its leader say that it leads and a quorum agree.
     pub(crate) fn may_follow(&self, ensemble: &Ensemble, sid: Sid, leader: Sid) -> Verdict {
-        self.follows(sid, leader, |looker| looker.may_follow(ensemble, sid, leader))
-    }
-
-    /// The same of whoever it is that it follows: it may not have found it yet.
-    fn may_follow_any(&self, ensemble: &Ensemble, sid: Sid) -> Verdict {
-        self.follows(sid, "somebody", |looker| {
-            ensemble.members.keys().any(|leader| looker.may_follow(ensemble, sid, *leader))
-        })
-    }
-
-    fn follows(
-        &self,
-        sid: Sid,
-        leader: impl Display,
-        may: impl FnOnce(&Looker) -> bool,
-    ) -> Verdict {
         let Some(looker) = self.lookers.get(&sid) else { return Ok(()) };
-        named("V2", may(looker), || {
+        named("V2", looker.may_follow(ensemble, sid, leader), || {
             format!(
                 "{sid} follows {leader}; it has said {:?} and heard only {:?}",
                 looker.said, looker.heard
@@ -279,13 +265,9 @@ mod tests {
         // ZOOKEEPER-975: one word is not enough, nor is that of the followers of a dead leader.
         assert!(follow(&mine, &[(2, frame(2, 2, 9, 4))]).is_err());
         assert!(follow(&mine, &[(1, frame(1, 2, 9, 4))]).is_err());
-        // Nor in one's own round, unless one votes for that leader too; and before it has found it, somebody must do.
+        // Nor in one's own round, unless one votes for that leader too.
         let same_round = [(1, frame(1, 2, 9, 6))];
         assert!(follow(&mine, &same_round).is_err());
         assert!(follow(&frame(0, 2, 9, 6), &same_round).is_ok());
-        let become_one =
-            |mine: &[u8]| votes(mine, &same_round).turned(&three(), ME, Role::Follower);
-        assert!(become_one(&mine).is_err());
-        assert!(become_one(&frame(0, 2, 9, 6)).is_ok());
     }
 }
