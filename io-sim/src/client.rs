@@ -62,9 +62,10 @@ pub struct Client {
     pub(crate) read_only_answers: u64,
 }
 
-/// The paths clients fight over: few, so that they meet.
 /// So many times as large are large data.
 const LARGER: usize = 30;
+
+/// The paths clients fight over: few, so that they meet.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 impl Client {
