@@ -88,6 +88,22 @@ fn what_it_has_counts_when_it_has_said_that_it_is_on_its_disk() {
 }
 
 #[test]
+fn what_it_said_on_another_link_counts_no_more() {
+    let mut bench = leader(5);
+    say(&mut bench, ChanId(12), PacketKind::Ack, zxid(1), &[]);
+    // Nobody has noticed that the link is dead.
+    let again = ChanId(20);
+    come(&mut bench, 2, again, zxid(0));
+    accept(&mut bench, again, None, zxid(1));
+    say(&mut bench, ChanId(12), PacketKind::Ack, zxid(1), &[]);
+    say(&mut bench, ChanId(13), PacketKind::Ack, zxid(1), &[]);
+    assert_eq!(bench.server.zxid_applied(), Zxid::ZERO, "it is on two disks of five");
+    bench.tell(&Input::PeerDown { chan: ChanId(12) });
+    say(&mut bench, again, PacketKind::Ack, zxid(0), &[]);
+    assert_eq!(bench.server.zxid_applied(), zxid(1), "now it is on three");
+}
+
+#[test]
 fn it_is_not_told_that_all_it_has_is_committed() {
     let mut bench = leader(5);
     let again = back(&mut bench);

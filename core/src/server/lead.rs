@@ -58,6 +58,15 @@ pub(super) struct Leader {
 }
 
 impl Leader {
+    /// A server begins anew, or is gone: what it acknowledged on that link says nothing of what it holds on the next one.
+    fn forget(&mut self, sid: Sid) {
+        self.acks.forget(sid);
+        // Before it is established, only those count that are still there to be led.
+        if !self.is_established() {
+            self.ready.remove(&sid);
+        }
+    }
+
     pub(super) fn new(epochs: Epochs, last: Zxid, now: Instant) -> Self {
         Self {
             stage: Stage::Discovery,
@@ -309,6 +318,11 @@ impl Server {
             peers.ensemble.is_voter(info.sid) && !observer || planted(Plant::ObserversCount);
         let now = self.now.mono;
         let Some(leader) = self.leader_mut() else { return Ok(Done::NotYet) };
+        if voter && !planted(Plant::AcksOfFormerLink) {
+            leader.forget(info.sid);
+            let links = leader.learners.by_chan.values_mut();
+            links.filter(|other| other.sid == info.sid).for_each(|other| other.is_former = true);
+        }
         leader.learners.by_chan.insert(chan, LearnerHandler::new(info.sid, observer, voter, now));
         if leader.stage > Stage::Discovery {
             if accepted > leader.epoch
@@ -406,7 +420,7 @@ impl Server {
         let new_leader = Zxid::of_epoch(leader.epoch);
         let established = leader.is_established();
         let Some(handler) = leader.learners.by_chan.get_mut(&chan) else { return Ok(()) };
-        let (sid, voter) = (handler.sid, handler.voter);
+        let (sid, voter) = (handler.sid, handler.voter && !handler.is_former);
         if zxid == new_leader {
             if handler.stage == HandlerStage::AwaitNewLeaderAck {
                 handler.stage = HandlerStage::AwaitUpToDate;
@@ -489,11 +503,7 @@ impl Server {
         let Some(leader) = self.leader_mut() else { return };
         let again = leader.learners.by_chan.values().any(|other| other.sid == handler.sid);
         if !again && !planted(Plant::AcksOfFormerLink) {
-            leader.acks.forget(handler.sid);
-            // Before it is established, only those count that are still there to be led.
-            if !leader.is_established() {
-                leader.ready.remove(&handler.sid);
-            }
+            leader.forget(handler.sid);
         }
     }
 
