@@ -160,6 +160,9 @@ plants! {
     /// A server that starts from a leader's tree has forgotten that there are parts of later txns in it.
     PartsForgotten = "F07",
 
+    /// A leader's tree that cannot be read any more is passed over, and an older history takes its place.
+    LostTreePassedOver = "classic: damage taken for the end",
+
     // Broadcast.
     /// A server whose disk has failed goes on.
     BrokenDiskGoesOn = "B02, ZOOKEEPER-2247",

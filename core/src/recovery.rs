@@ -113,6 +113,8 @@ pub(crate) struct Recovery {
     damaged_snapshot: bool,
     /// The newest that could not be read at all, and why.
     unreadable: Option<String>,
+    /// The newest that had been whole once and was passed over, and why.
+    skipped: Option<(Zxid, String)>,
     /// Snapshots above the ceiling.
     cut_off: Vec<FileId>,
     state: State,
@@ -211,6 +213,7 @@ impl Recovery {
             snapshots,
             damaged_snapshot: false,
             unreadable: None,
+            skipped: None,
             cut_off,
             state: State::empty(DataTree::new(seed, config.emulate_353_ttl)),
             milestones: Vec::new(),
@@ -283,9 +286,10 @@ impl Recovery {
     /// The system would not read it. A snapshot has older ones behind it; a log has nothing.
     pub(crate) fn on_read_failed(&mut self, error: &str) {
         match &self.stage {
-            Stage::Snapshot { file, .. } => {
+            Stage::Snapshot { file, label, .. } => {
                 self.milestones.push(Milestone::SnapshotSkipped { file: *file });
                 let what = format!("{} cannot be read: {error}", self.name(*file));
+                self.skipped.get_or_insert((*label, what.clone()));
                 self.unreadable.get_or_insert(what);
                 self.try_next_snapshot();
             }
@@ -360,6 +364,7 @@ impl Recovery {
         if last {
             reader.end();
         }
+        let mut damage = None;
         loop {
             match reader.next() {
                 Ok(Next::NeedsMore) => return,
@@ -378,15 +383,22 @@ impl Recovery {
                 }
                 Ok(Next::Item(item)) => {
                     if self.state.image.load(item).is_err() {
-                        self.damaged_snapshot = true;
+                        damage = Some("its parts do not fit together".to_owned());
                         break;
                     }
                 }
-                Err(flaw) => {
-                    self.damaged_snapshot |= !matches!(flaw, Flaw::Truncated { .. });
+                // Whoever wrote it never came to its end.
+                Err(Flaw::Truncated { .. }) => break,
+                Err(Flaw::Damaged { at, .. }) => {
+                    damage = Some(format!("not what was written, seen at offset {at}"));
                     break;
                 }
             }
+        }
+        if let Some(damage) = damage {
+            let what = format!("{} is damaged: {damage}", self.name(file));
+            self.skipped.get_or_insert((label, what));
+            self.damaged_snapshot = true;
         }
         self.milestones.push(Milestone::SnapshotSkipped { file });
         self.try_next_snapshot();
@@ -444,6 +456,17 @@ impl Recovery {
 
     fn finish(&mut self) {
         let State { snapshot, replayed, zxid, .. } = self.state;
+        // The tree of a leader has no log that leads to it. Whoever has acknowledged it must not come back with less.
+        if let Some((label, what)) = self.skipped.take()
+            && label > zxid
+            && !self.allow_gaps
+            && !planted(Plant::LostTreePassedOver)
+        {
+            let what = format!(
+                "{what}. It held all up to {label}, and the rest of the files ends at {zxid}"
+            );
+            return self.fail(what, SKIPPED_REMEDY);
+        }
         // A backup of the snapshot alone: what it holds beyond its label is half of something.
         if let Comparing::From(beyond, _) = self.state.comparing {
             self.milestones.push(Milestone::DigestMismatch { zxid: beyond });

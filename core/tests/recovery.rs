@@ -181,6 +181,37 @@ fn a_snapshot_that_cannot_be_read_gives_way_to_an_older_one() {
 }
 
 #[test]
+fn a_snapshot_that_alone_holds_the_end_does_not_give_way() {
+    let mut files = start(&directory(6)).files;
+    files.retain(|name, _| ["snapshot.0", "snapshot.6", "log.1"].contains(&name.as_str()));
+    let log = files.get_mut("log.1").unwrap();
+    *log = part(log, 1, 4);
+    assert_eq!(start(&files).server.status().zxid_applied, Zxid(6));
+    let without =
+        |files: &Files| Bench::start_without(files.clone(), Config::default(), &["snapshot.6"]);
+    let why = refusal(&without(&files), &files);
+    let lost =
+        "It held all up to 0x6, and the rest of the files ends at 0x4. Restore that snapshot";
+    assert!(why.contains("snapshot.6 cannot be read: no permission"), "{why}");
+    assert!(why.contains(lost), "{why}");
+
+    let whole = files["snapshot.6"].clone();
+    files.get_mut("snapshot.6").unwrap()[100] ^= 1;
+    let why = refusal(&start(&files), &files);
+    assert!(why.contains("snapshot.6 is damaged: ") && why.contains(lost), "{why}");
+
+    let mut config = Config::default();
+    config.storage.allow_gaps = true;
+    let bench = Bench::start(files.clone(), config);
+    assert_eq!((bench.halted, bench.server.status().zxid_applied), (None, Zxid(4)));
+
+    // One that never became whole was never acknowledged.
+    files.insert("snapshot.6".into(), whole[..whole.len() / 2].to_vec());
+    let bench = start(&files);
+    assert_eq!((bench.halted, bench.server.status().zxid_applied), (None, Zxid(4)));
+}
+
+#[test]
 fn a_log_that_cannot_be_read_stops_the_start() {
     let files = directory(6);
     let bench = Bench::start_without(files.clone(), Config::default(), &["log.1"]);
