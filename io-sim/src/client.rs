@@ -56,6 +56,8 @@ pub struct Client {
     without: Vec<Operation>,
     /// It can do without writing for a while.
     pub(crate) willing: bool,
+    /// Sets quotas.
+    pub(crate) quotas: bool,
     /// Its server is read-only.
     read_only: bool,
     /// Answers of read-only servers since this was last looked at.
@@ -67,6 +69,29 @@ const LARGER: usize = 30;
 
 /// The paths clients fight over: few, so that they meet.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+/// Below what has a quota, and what is of it: its limits, its figures.
+const QUOTAS: [[&str; 3]; 2] = [
+    [
+        "/zookeeper/quota/a",
+        "/zookeeper/quota/a/zookeeper_limits",
+        "/zookeeper/quota/a/zookeeper_stats",
+    ],
+    [
+        "/zookeeper/quota/b",
+        "/zookeeper/quota/b/zookeeper_limits",
+        "/zookeeper/quota/b/zookeeper_stats",
+    ],
+];
+
+const LIMITS: [&[u8]; 6] = [
+    b"countHardLimit=3",
+    b"count=2,countHardLimit=7;byteHardLimit=300",
+    b"countHardLimit=15",
+    b"byteHardLimit=60",
+    b"count=-1,bytes=-1;byteHardLimit=200;countHardLimit=-1",
+    b"count=2,bytes=5",
+];
 
 impl Client {
     /// A client that has not connected. `number` picks its secret.
@@ -92,6 +117,7 @@ impl Client {
             secret: number,
             without,
             willing: false,
+            quotas: false,
             read_only: false,
             read_only_answers: 0,
         }
@@ -269,6 +295,9 @@ impl Client {
     }
 
     fn request<'a>(&self, data: Option<&'a [u8]>, rng: &mut Rng) -> Request<'a> {
+        if self.quotas && rng.one_in(12) {
+            return self.quota_request(rng);
+        }
         let watch = !self.lacks(Operation::Watches) && rng.one_in(4);
         let some = |rng: &mut Rng| Some(Cow::from(path(rng, 3)));
         let version = |rng: &mut Rng| if rng.one_in(4) { rng.below(3) as i32 } else { -1 };
@@ -290,6 +319,25 @@ impl Client {
             95 => Request::WhoAmI,
             96 if !self.lacks(Operation::SessionChurn) && rng.one_in(4) => Request::CloseSession,
             _ => Request::GetData { path: some(rng), watch: false },
+        }
+    }
+
+    /// Both or none of the limits and the figures are there: with one alone, nothing would be counted for a while.
+    fn quota_request<'a>(&self, rng: &mut Rng) -> Request<'a> {
+        let [home, limits, stats] = *rng.pick(&QUOTAS);
+        let data = Some(*rng.pick(&LIMITS));
+        let create = |path: &'static str, data: Option<&'static [u8]>| {
+            let (op, acl) = (OpCode::Create, vec![grant(31, "world", "anyone")]);
+            MultiOp::Create(Create { op, path: Some(path.into()), data, acl, flags: 0, ttl_ms: -1 })
+        };
+        let delete = |path: &'static str| MultiOp::Delete { path: path.into(), version: -1 };
+        match rng.below(12) {
+            0..4 => {
+                Request::Multi(vec![create(home, None), create(limits, data), create(stats, None)])
+            }
+            4 => Request::Multi(vec![delete(stats), delete(limits), delete(home)]),
+            5..9 => Request::SetData { path: Some(limits.into()), data, version: -1 },
+            _ => Request::GetData { path: Some(stats.into()), watch: false },
         }
     }
 
@@ -356,21 +404,20 @@ impl Client {
     }
 
     fn acl<'a>(&self, rng: &mut Rng) -> Vec<AclSpec<'a>> {
-        let spec = |perms: i32, scheme: &'static str, id: &'static str| AclSpec {
-            perms: Perms(perms),
-            scheme: Some(scheme.into()),
-            id: Some(id.into()),
-        };
         if self.lacks(Operation::Acls) || !rng.one_in(12) {
-            return vec![spec(31, "world", "anyone")];
+            return vec![grant(31, "world", "anyone")];
         }
         match rng.below(4) {
-            0 => vec![spec(31, "auth", "")],
-            1 => vec![spec(13, "world", "anyone"), spec(31, "auth", "")],
-            2 => vec![spec(31, "ip", "127.0.0.1")],
+            0 => vec![grant(31, "auth", "")],
+            1 => vec![grant(13, "world", "anyone"), grant(31, "auth", "")],
+            2 => vec![grant(31, "ip", "127.0.0.1")],
             _ => vec![],
         }
     }
+}
+
+fn grant<'a>(perms: i32, scheme: &'static str, id: &'static str) -> AclSpec<'a> {
+    AclSpec { perms: Perms(perms), scheme: Some(scheme.into()), id: Some(id.into()) }
 }
 
 /// Mostly any; the low ones are those of znodes that were written a few times. Drawn aside, so that what follows in the

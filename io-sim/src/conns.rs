@@ -309,6 +309,24 @@ impl<J: Judge> World<J> {
         }
     }
 
+    /// The client gives its connection up, and the server does not hear of it: what it asked last is still under way.
+    pub(crate) fn linger(&mut self, number: usize, us: u64) {
+        let client = &mut self.clients[number];
+        let Some(conn) = client.conn.filter(|_| client.life == Life::Up) else { return };
+        let bytes = client.probe();
+        client.cut_off();
+        self.judge.asks(self.now, number, conn, &bytes);
+        let Some(link) = self.conns.get_mut(&conn) else { return };
+        let (at, host) = ((self.now + us).max(link.server_has_until), link.host);
+        let closed = at + 200_000;
+        link.server_has_until = closed;
+        for (at, event) in
+            [(at, HostEvent::ToServer { conn, bytes }), (closed, HostEvent::ClosedByClient(conn))]
+        {
+            self.schedule.plan(at, Class::Fact, Event::Host(host, event));
+        }
+    }
+
     /// The client's connection breaks; it will come back.
     pub(crate) fn leave(&mut self, number: usize) {
         let Some(conn) = self.clients[number].conn else { return };

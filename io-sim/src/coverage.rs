@@ -143,7 +143,7 @@ impl Moment {
 }
 
 /// Names of the faults that are counted, as scenarios write them.
-pub const FAULTS: [&str; 41] = [
+pub const FAULTS: [&str; 42] = [
     "crash, nothing kept",
     "crash, all kept",
     "crash, some kept",
@@ -184,6 +184,7 @@ pub const FAULTS: [&str; 41] = [
     "disconnect",
     "slow-reader",
     "silence",
+    "linger",
     "snapshot",
 ];
 
@@ -226,6 +227,7 @@ pub fn name_of(fault: &Fault) -> Option<&'static str> {
         Fault::Disconnect => "disconnect",
         Fault::SlowReader { .. } => "slow-reader",
         Fault::Silence { .. } => "silence",
+        Fault::Linger { .. } => "linger",
         Fault::Snapshot => "snapshot",
         Fault::Heal => return None,
     })
@@ -260,7 +262,7 @@ pub fn why_never(fault: &str, moment: Moment) -> Option<&'static str> {
     let of_many = matches!(fault, "restart-all" | "rolling-restart");
     let costs = matches!(first, "wipe" | "damage" | "lying-fsync");
     let of_process = matches!(fault, "kill" | "stall" | "rolling-restart");
-    let of_clients = matches!(fault, "slow-reader" | "silence");
+    let of_clients = matches!(fault, "slow-reader" | "silence" | "linger");
     match moment {
         _ if moment.is_alone() && (of_links || of_many) => Some("who stands alone has no others"),
         _ if costs && !moment.serves_together() => Some(

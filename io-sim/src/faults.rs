@@ -69,7 +69,9 @@ impl<J: Judge> World<J> {
             | Fault::Partition { .. }
             | Fault::Churn
             | Fault::Disconnect => all.collect(),
-            Fault::SlowReader { client, .. } | Fault::Silence { client, .. } => of_client(*client),
+            Fault::SlowReader { client, .. }
+            | Fault::Silence { client, .. }
+            | Fault::Linger { client, .. } => of_client(*client),
             Fault::Crash { .. }
             | Fault::Wipe { .. }
             | Fault::Damage { .. }
@@ -134,6 +136,10 @@ impl<J: Judge> World<J> {
             Fault::Silence { client, ms } => {
                 let number = *client as usize % self.clients.len();
                 self.clients[number].silent_until = self.now + ms * 1000;
+            }
+            Fault::Linger { client, ms } => {
+                let number = *client as usize % self.clients.len();
+                self.linger(number, ms * 1000);
             }
             Fault::Snapshot => self.plan_host(0, host, HostEvent::SnapshotAsked),
             Fault::RestartAll { keep, down } => {

@@ -61,6 +61,12 @@ pub struct Scenario {
     /// Servers without a quorum serve read-only, and every other client, the first among them, can do with that.
     #[serde(default, skip_serializing_if = "is_false")]
     pub read_only: bool,
+    /// Time between two looks at containers and TTL znodes, ms (`znode.container.checkIntervalMs`); left out: a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reap_every: Option<u32>,
+    /// Servers enforce quotas (`enforceQuota`), and clients set some.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub quotas: bool,
     /// Are new sessions known to every server of the ensemble?
     #[serde(default, skip_serializing_if = "LocalSessions::is_off")]
     pub local_sessions: LocalSessions,
@@ -281,6 +287,14 @@ pub enum Fault {
         /// Which.
         client: u32,
         /// How long.
+        ms: u64,
+    },
+    /// That client goes to another server, and the one it leaves does not hear of it: what it asked there last arrives so
+    /// much later.
+    Linger {
+        /// Which.
+        client: u32,
+        /// How much later.
         ms: u64,
     },
     /// An operator asks for a snapshot.

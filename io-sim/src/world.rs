@@ -142,6 +142,10 @@ pub fn settings(scenario: &Scenario) -> Config {
     config.force_snapshot_sync = scenario.force_snapshot_sync;
     config.observer_masters = scenario.observer_masters;
     config.read_only_mode = scenario.read_only;
+    config.enforce_quota = scenario.quotas;
+    if let Some(ms) = scenario.reap_every {
+        config.containers.check_interval_ms = u64::from(ms);
+    }
     if let Some(syncs) = scenario.syncs {
         (config.snap_syncs_max, config.diff_syncs_max) = (syncs, syncs);
     }
@@ -169,6 +173,7 @@ impl<J: Judge> World<J> {
             .map(|n| {
                 let mut client = Client::new(scenario.timeout_ms, scenario.without.clone(), n);
                 client.willing = scenario.read_only && n % 2 == 0;
+                client.quotas = scenario.quotas;
                 client
             })
             .collect();

@@ -1,6 +1,6 @@
 //! What a committed txn does to the model, and what its client must be answered.
 
-use crate::model::{Answer, Context, Happening, Model, Place};
+use crate::model::{Answer, Context, Happening, Model, Place, QUOTA_EXCEEDED};
 use crate::request::{decode, is_create_of_ephemeral};
 use std::collections::BTreeSet;
 use zoetrope_core::wire::{CreateKind, Txn, TxnHeader, decode_txn};
@@ -16,6 +16,8 @@ pub(crate) struct Record {
     pub(crate) header: TxnHeader,
     pub(crate) txn: Txn,
     pub(crate) digest: Option<u64>,
+    /// Whoever proposed it had applied at least this much then.
+    pub(crate) applied: i64,
 }
 
 /// The client that waits for a txn.
@@ -24,6 +26,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) frame: &'a [u8],
     /// What it had proven to be when it asked.
     pub(crate) ids: &'a [(String, String)],
+    /// Another server had welcomed the session before this was asked.
+    pub(crate) has_moved: bool,
 }
 
 /// What sessions are like where a record comes from.
@@ -54,7 +58,7 @@ pub(crate) struct Executed {
 impl Record {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let (header, txn, digest) = decode_txn(bytes).map_err(|e| e.to_string())?;
-        Ok(Self { header, txn, digest })
+        Ok(Self { header, txn, digest, applied: 0 })
     }
 
     /// Does a session begin with it?
@@ -69,10 +73,10 @@ impl Record {
         asked: Option<Asked<'_>>,
         rules: Rules,
     ) -> Result<Executed, String> {
-        let Self { header, txn, digest } = self;
+        let Self { header, txn, digest, applied } = self;
         let (zxid, session) = (header.zxid.0, header.session.0);
-        let (time, ids) = (header.time_ms, Vec::new());
-        let mut cx = Context { zxid, time, session, ids, no_ephemerals: None };
+        let mut cx = Context { time: header.time_ms, session, ..Context::at(zxid) };
+        cx.applied = *applied;
         model.begin(zxid);
         if makes_ephemeral(txn) && !model.sessions.contains_key(&session) {
             return Err(format!(
@@ -100,6 +104,7 @@ impl Record {
             (txn, Some(asked)) => answer = Some(decide(model, txn, asked, &mut cx, rules)?),
             (txn, None) => replay(model, txn, &cx),
         }
+        model.count_quotas();
         let ours = model.digest;
         if let Some(digest) = digest.filter(|digest| *digest != ours) {
             return Err(format!(
@@ -141,6 +146,7 @@ fn decide(
     rules: Rules,
 ) -> Result<Answer, String> {
     cx.ids = asked.ids.to_vec();
+    cx.over_quota = over_quota(txn);
     let request = decode(asked.frame);
     let stays_local =
         rules.local == LocalSessions::Kept && !model.sessions.contains_key(&cx.session);
@@ -185,6 +191,15 @@ fn makes_ephemeral(txn: &Txn) -> bool {
         }
         _ => false,
     }
+}
+
+/// Which part of a request was refused because of a quota.
+fn over_quota(txn: &Txn) -> Option<usize> {
+    let parts = match txn {
+        Txn::Multi(parts) => parts.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    parts.iter().position(|part| matches!(part, Txn::Error { code: QUOTA_EXCEEDED }))
 }
 
 /// How a leader says that a session may not own ephemerals: it knows the reason of its own ones only.

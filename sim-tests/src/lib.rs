@@ -10,6 +10,7 @@ mod guard;
 pub mod hunt;
 mod model;
 mod oracle;
+mod quotas;
 mod request;
 mod run;
 mod seeds;

@@ -1,6 +1,7 @@
 //! ZooKeeper, written again as simply as possible: a map of paths, and what each operation does to it (client protocol
 //! §2.4, §3). Shares no code with the core's tree.
 
+use crate::quotas::{Figures, May, Quotas};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -58,6 +59,28 @@ pub(crate) struct Context {
     pub(crate) ids: Vec<(String, String)>,
     /// What an ephemeral is refused with, if the session may not own any.
     pub(crate) no_ephemerals: Option<i32>,
+    /// Who decides it has applied at least this much.
+    pub(crate) applied: i64,
+    /// Which part of the request the log says was refused because of a quota.
+    pub(crate) over_quota: Option<usize>,
+    /// Which part of the request it is.
+    pub(crate) part: usize,
+}
+
+impl Context {
+    /// Nobody asks, or it does not matter who and when.
+    pub(crate) fn at(zxid: i64) -> Self {
+        Self {
+            zxid,
+            time: 0,
+            session: 0,
+            ids: Vec::new(),
+            no_ephemerals: None,
+            applied: 0,
+            over_quota: None,
+            part: 0,
+        }
+    }
 }
 
 /// A reply's body, or its error code.
@@ -69,6 +92,7 @@ const NO_AUTH: i32 = -102;
 const BAD_VERSION: i32 = -103;
 const BAD_ARGUMENTS: i32 = -8;
 const INVALID_ACL: i32 = -114;
+pub(crate) const QUOTA_EXCEEDED: i32 = -125;
 
 /// The tree as the committed order makes it.
 #[derive(Clone, Debug)]
@@ -81,6 +105,9 @@ pub(crate) struct Model {
     pub(crate) digest: u64,
     /// Znodes as they were before the txn that is being executed changed them.
     before: Vec<Place>,
+    /// The txn before this one.
+    last: i64,
+    quotas: Quotas,
 }
 
 impl Model {
@@ -108,6 +135,8 @@ impl Model {
             happenings: Vec::new(),
             digest: 0,
             before: Vec::new(),
+            last: 0,
+            quotas: Quotas::default(),
         };
         model.put("/", Some(node(31, 0, 1)));
         model.put("/zookeeper", Some(node(31, 0, 2)));
@@ -148,8 +177,57 @@ impl Model {
 
     /// The next txn of the order.
     pub(crate) fn begin(&mut self, zxid: i64) {
+        self.last = self.zxid;
         self.zxid = zxid;
         self.before.clear();
+    }
+
+    /// The txn is executed: whatever has a quota is counted, and its figures written down. No Stat moves by that.
+    pub(crate) fn count_quotas(&mut self) {
+        const QUOTAS: &str = "/zookeeper/quota";
+        let homes = self.that_begin_with("/zookeeper/quota/");
+        let limited = homes.filter_map(|(path, node)| {
+            let home = path.strip_suffix("/zookeeper_limits")?;
+            self.nodes.get(format!("{home}/zookeeper_stats").as_str())?;
+            let text = String::from_utf8_lossy(node.data.as_deref().unwrap_or_default());
+            let path = home.strip_prefix(QUOTAS)?;
+            let below = format!("{path}/");
+            let inside = self.that_begin_with(&below).map(|(_, node)| node);
+            let sizes = inside
+                .chain(self.nodes.get(path))
+                .map(|n| n.data.as_deref().map_or(0, <[u8]>::len));
+            let (count, bytes) =
+                sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size as i64));
+            Some((path.to_owned(), Figures::limited_by(&text, count, bytes)))
+        });
+        let now: BTreeMap<String, Figures> = limited.collect();
+        if now.is_empty() && self.quotas.is_empty() {
+            return;
+        }
+        for (path, figures) in &now {
+            let (stats, text) = (format!("{QUOTAS}{path}/zookeeper_stats"), figures.text());
+            if self.nodes[stats.as_str()].data.as_deref() != Some(text.as_bytes()) {
+                self.change(&stats, |node| node.data = Some(text.as_bytes().into()));
+            }
+        }
+        self.quotas.are(self.zxid, now);
+    }
+
+    fn that_begin_with<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Node>)> {
+        let from = self.nodes.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(move |(path, _)| path.starts_with(prefix))
+    }
+
+    fn within_quota(&self, path: &str, more: (i64, i64), cx: &Context) -> Result<(), i32> {
+        let refused = match self.quotas.may(path, more, cx.applied, self.last) {
+            May::Do => false,
+            May::Refuse => true,
+            May::Either => cx.over_quota == Some(cx.part),
+        };
+        if refused { Err(QUOTA_EXCEEDED) } else { Ok(()) }
     }
 
     /// Every place that the last txn has changed, as it is now.
@@ -320,6 +398,7 @@ impl Model {
         if is_session(above.owner) {
             return Err(-108);
         }
+        self.within_quota(&path, (1, create.data.map_or(0, <[u8]>::len) as i64), cx)?;
         let owner = match create.op {
             OpCode::CreateContainer => CONTAINER,
             OpCode::CreateTtl => (0xff_u64 << 56) as i64 | create.ttl_ms,
@@ -390,6 +469,8 @@ impl Model {
         }
         let node = self.at(path)?;
         allowed(&node.acl, &cx.ids, 2)?;
+        let size = |data: Option<&[u8]>| data.map_or(0, <[u8]>::len) as i64;
+        self.within_quota(path, (0, size(data) - size(node.data.as_deref())), cx)?;
         same_version(node.version, version)?;
         let version = node.version + 1;
         self.set(path, data, version, cx);
@@ -410,8 +491,10 @@ impl Model {
     fn multi(&mut self, ops: &[MultiOp<'_>], cx: &Context) -> Answer {
         let mut out = Vec::new();
         let mut failure = None;
+        let mut cx = cx.clone();
         for (n, op) in ops.iter().enumerate() {
-            match self.one_of_multi(op, cx) {
+            cx.part = n;
+            match self.one_of_multi(op, &cx) {
                 Ok((kind, body)) => {
                     out.extend(multi_header(kind, 0));
                     out.extend(body);
@@ -785,8 +868,7 @@ mod tests {
             vec![delete("/a/b"), delete("/a/c"), delete("/a"), create("/e")],
         ];
         for (zxid, ops) in (1..).zip(txns) {
-            let ids = Vec::new();
-            let cx = Context { zxid, time: 7, session: 1, ids, no_ephemerals: None };
+            let cx = Context { time: 7, session: 1, ..Context::at(zxid) };
             first.begin(zxid);
             let answer = first.write(&Request::Multi(ops), &cx).expect("a multi always answers");
             assert!(!answer.is_empty());

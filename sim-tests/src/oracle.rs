@@ -28,12 +28,18 @@ struct Waiting {
     decided: Option<(i64, Answer)>,
     /// The last txn that was known to be committed when it came.
     known: i64,
+    /// Another server had welcomed the session by then.
+    has_moved: bool,
 }
 
 impl Waiting {
     /// Is it the write that has this place in the log?
     fn is_for(&self, xid: i32) -> bool {
         self.decided.is_none() && self.xid == xid && is_write(&self.frame)
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked { frame: &self.frame, ids: &self.ids, has_moved: self.has_moved }
     }
 }
 
@@ -209,6 +215,14 @@ impl Oracle {
         Ok(())
     }
 
+    /// What was asked last through a connection came when another server had welcomed its session.
+    pub(crate) fn has_moved(&mut self, id: ConnId) {
+        let conn = self.conns.get_mut(&id);
+        if let Some(last) = conn.and_then(|conn| conn.waiting.back_mut()) {
+            last.has_moved = true;
+        }
+    }
+
     /// The end of a session was asked for or proposed, somewhere.
     pub(crate) fn ends(&mut self, session: i64) {
         self.ending.insert(session);
@@ -294,8 +308,8 @@ impl Oracle {
         }
         let mut mine = self.conns.iter().filter(|(_, conn)| conn.session == session);
         mine.find_map(|(id, conn)| {
-            let Waiting { frame, ids, .. } = conn.waiting.iter().find(|w| w.is_for(xid))?;
-            Some((*id, Asked { frame, ids }))
+            let waiting = conn.waiting.iter().find(|w| w.is_for(xid))?;
+            Some((*id, waiting.asked()))
         })
     }
 
@@ -328,7 +342,7 @@ impl Oracle {
         let asked = match origin.and_then(|id| self.conns.get(&id)) {
             None => None,
             Some(conn) => match conn.waiting.iter().find(|w| w.is_for(xid)) {
-                Some(Waiting { frame, ids, .. }) => Some(Asked { frame, ids }),
+                Some(waiting) => Some(waiting.asked()),
                 None => {
                     return Err(format!(
                         "{zxid}: the log has {:?}, for which nobody waits any more",
@@ -610,7 +624,7 @@ impl Oracle {
             return Err(format!("{}: answered {err} without a place in the log", story()));
         }
         let ids = waiting.ids.clone();
-        let cx = Context { zxid, time: 0, session, ids, no_ephemerals: None };
+        let cx = Context { session, ids, ..Context::at(zxid) };
         let expected =
             self.read(id, &waiting.frame, &cx).map_err(|e| format!("{}: {e}", story()))?;
         let op = operation(&waiting.frame);
@@ -734,8 +748,9 @@ impl Judge for Oracle {
         let mut rest = records;
         while rest.len() > 12 {
             let len = u32::from_be_bytes([rest[8], rest[9], rest[10], rest[11]]) as usize;
-            let record = Record::decode(&rest[12..12 + len])
+            let mut record = Record::decode(&rest[12..12 + len])
                 .map_err(|e| format!("a record of its own: {e}"))?;
+            record.applied = self.model.zxid;
             let header = &record.header;
             rest = &rest[13 + len..];
             if header.zxid.0 != self.last_proposed + 1 {
@@ -795,7 +810,7 @@ impl Judge for Oracle {
         }
         let (ids, xid) = (conn.ids.clone(), header.xid.0);
         let (frame, known) = (frame.to_vec(), self.known);
-        conn.waiting.push_back(Waiting { xid, frame, ids, decided: None, known });
+        conn.waiting.push_back(Waiting { xid, frame, ids, decided: None, known, has_moved: false });
         Ok(())
     }
 

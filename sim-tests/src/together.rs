@@ -2,7 +2,7 @@
 //! clients by an oracle of its own. The one order that the protocol has shown to be committed is executed once for all.
 
 use crate::checkers::{Lives, Protocol, epoch};
-use crate::execution::{Record, Rules};
+use crate::execution::{Asked, Record, Rules};
 use crate::model::Model;
 use crate::oracle::Oracle;
 use crate::request::asks_for_ephemeral;
@@ -20,6 +20,12 @@ pub(crate) struct Together {
     oracles: BTreeMap<Sid, Oracle>,
     /// The tree as all that is committed makes it.
     model: Model,
+    /// What each server has applied as its last turn ended; and what the leader had, of each txn that is not committed yet.
+    applied: BTreeMap<Sid, i64>,
+    proposed_at: BTreeMap<i64, i64>,
+    /// Where each session was welcomed last.
+    homes: BTreeMap<i64, (Sid, ConnId)>,
+    unsaid: BTreeMap<Sid, Unsaid>,
     /// zxid of the txn that creates a session.
     births: BTreeMap<i64, i64>,
     local: LocalSessions,
@@ -34,6 +40,37 @@ pub(crate) struct Together {
     was_full: bool,
 }
 
+/// Sessions that a learner has heard of, and has not said to be alive since.
+#[derive(Clone, Default, Debug)]
+struct Unsaid {
+    /// Since it last answered a ping, and before.
+    fresh: BTreeMap<i64, ConnId>,
+    old: BTreeMap<i64, ConnId>,
+}
+
+impl Unsaid {
+    /// It answers a ping, and names these. What it heard while it made the answer may wait for the next one.
+    fn answers(&mut self, sid: Sid, named: &[i64]) -> Verdict {
+        for session in named {
+            self.fresh.remove(session);
+            self.old.remove(session);
+        }
+        if let Some((session, conn)) = self.old.first_key_value() {
+            return Err(format!(
+                "E11: server {sid} answers its leader's ping, and does not say that session {session:#x} of {conn} lives"
+            ));
+        }
+        self.old = std::mem::take(&mut self.fresh);
+        Ok(())
+    }
+
+    fn forget(&mut self, gone: impl Fn(i64, ConnId) -> bool) {
+        for heard in [&mut self.fresh, &mut self.old] {
+            heard.retain(|session, conn| !gone(*session, *conn));
+        }
+    }
+}
+
 impl Together {
     /// The judge of an ensemble whose servers have these settings.
     pub(crate) fn new(config: &Config, local: LocalSessions) -> Self {
@@ -46,6 +83,10 @@ impl Together {
             protocol,
             oracles,
             model: Model::new(),
+            applied: BTreeMap::new(),
+            proposed_at: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            unsaid: BTreeMap::new(),
             births: BTreeMap::new(),
             local,
             askers: BTreeSet::new(),
@@ -63,6 +104,8 @@ impl Together {
 
     /// Txns nobody had seen before. A server has logged or sent them first, so it leads.
     fn proposed(&mut self, at: At, fresh: &[i64]) -> Verdict {
+        let applied = self.applied.get(&at.sid).copied().unwrap_or(0);
+        self.proposed_at.extend(fresh.iter().map(|zxid| (*zxid, applied)));
         let record = |zxid: &i64| Ok((*zxid, self.record(*zxid)?));
         let fresh = fresh.iter().map(record).collect::<Result<Vec<_>, String>>()?;
         for (_, Record { header, txn, .. }) in &fresh {
@@ -107,7 +150,8 @@ impl Together {
     /// What has become committed is executed once, and told to every oracle.
     fn spread(&mut self) -> Verdict {
         for zxid in std::mem::take(&mut self.protocol.news) {
-            let record = self.record(zxid)?;
+            let mut record = self.record(zxid)?;
+            record.applied = self.proposed_at.remove(&zxid).unwrap_or(0);
             let session = record.header.session.0;
             let closes = matches!(record.txn, Txn::CloseSession { .. });
             if self.ended.contains(&session) && !matches!(record.txn, Txn::Error { .. }) && !closes
@@ -124,6 +168,14 @@ impl Together {
             let asked = oracles.find_map(|(sid, oracle)| Some((*sid, oracle.asked(&record)?)));
             let origin = asked.map(|(sid, (conn, _))| (sid, conn));
             let asked = asked.map(|(_, (_, asked))| asked);
+            if let Some(Asked { has_moved: true, .. }) = asked
+                && !matches!(record.txn, Txn::Error { .. })
+            {
+                return Err(format!(
+                    "P3: {zxid:#x} was asked by session {session:#x} where it had been before: {:?}",
+                    record.txn
+                ));
+            }
             let rules = Rules { together: true, local: self.local };
             let executed = Arc::new(record.execute(&mut self.model, asked, rules)?);
             for (sid, oracle) in &mut self.oracles {
@@ -204,25 +256,41 @@ impl Judge for Together {
             self.leaving.insert(session);
             self.oracles.values_mut().for_each(|oracle| oracle.ends(session));
         }
-        let known = self.protocol.history.head();
+        if self.births.contains_key(&session) && !self.leaving.contains(&session) {
+            self.unsaid.entry(at.sid).or_default().fresh.insert(session, conn);
+        }
+        let (known, home) = (self.protocol.history.head(), self.homes.get(&session).copied());
         let oracle = self.oracle(at.sid);
         oracle.knows(known);
-        oracle.heard(at, conn, frame)
+        oracle.heard(at, conn, frame)?;
+        if home.is_some_and(|home| home != (at.sid, conn)) {
+            oracle.has_moved(conn);
+        }
+        Ok(())
     }
 
     fn answered(&mut self, at: At, replies: &[(ConnId, Vec<u8>)]) -> Verdict {
         self.shown_by_replies(at, replies)?;
         self.spread()?;
         let told = |e: String| format!("server {}: {e}", at.sid);
-        self.oracle(at.sid).answered(at, replies).map_err(told)
+        let oracle = self.oracle(at.sid);
+        let greeted: Vec<ConnId> =
+            replies.iter().map(|(id, _)| *id).filter(|id| oracle.awaits_welcome(*id)).collect();
+        oracle.answered(at, replies).map_err(told)?;
+        let welcomed = greeted.into_iter().filter(|id| !oracle.is_read_only(*id));
+        let homes: Vec<_> = welcomed.map(|id| (oracle.session_of(id), (at.sid, id))).collect();
+        self.homes.extend(homes.into_iter().filter(|(session, _)| *session > 0));
+        Ok(())
     }
 
     fn closed(&mut self, at: At, conn: ConnId, by_server: bool) -> Verdict {
+        self.unsaid.entry(at.sid).or_default().forget(|_, id| id == conn);
         self.oracle(at.sid).closed(at, conn, by_server)
     }
 
     fn crashed(&mut self, at: At) {
         self.protocol.crashed(at);
+        self.unsaid.remove(&at.sid);
         self.oracle(at.sid).crashed(at);
     }
 
@@ -290,6 +358,12 @@ impl Judge for Together {
 
     fn peer_sent(&mut self, at: At, chan: ChanId, bytes: &[u8]) -> Verdict {
         let fresh = self.protocol.peer_sent(at, chan, bytes)?;
+        for (sid, named) in std::mem::take(&mut self.protocol.alive) {
+            let Self { unsaid, ended, leaving, .. } = self;
+            let unsaid = unsaid.entry(sid).or_default();
+            unsaid.forget(|session, _| ended.contains(&session) || leaving.contains(&session));
+            unsaid.answers(sid, &named)?;
+        }
         self.proposed(at, &fresh)
     }
 
@@ -306,11 +380,13 @@ impl Judge for Together {
     }
 
     fn turned(&mut self, at: At, server: &Server) -> Verdict {
+        self.applied.insert(at.sid, server.zxid_applied().0);
         self.protocol.turned(at.sid, role_of(server))?;
         let read_only = role_of(server) == Role::ReadOnly;
         self.oracle(at.sid).serves_read_only(at.sid, read_only)?;
         if !serves(server) && !read_only {
             self.oracle(at.sid).serves_nobody();
+            self.unsaid.remove(&at.sid);
             return Ok(());
         }
         if read_only {

@@ -5,7 +5,7 @@ use super::{KEEPS, at, forget, someone, split, take_the_leader};
 use crate::coverage::Moment;
 use crate::disk::Keep;
 use crate::rng::Rng;
-use crate::scenario::{Fault, RoleName, Step, Target};
+use crate::scenario::{Fault, Harm, RoleName, Step, Target};
 
 /// In some runs a leader is lost before anything, or much, of its epoch has reached the others.
 pub(super) fn short_reign(seed: u64, peers: u32, servers: u32) -> Vec<Step> {
@@ -176,54 +176,141 @@ pub(super) fn restless(seed: u64, servers: u32) -> Vec<Step> {
     steps
 }
 
-/// In some runs a server is away until it needs the whole tree, and gets it while much is written. It loses power when it
-/// has it, or has only been cut off, and the others go before it has what comes behind the tree.
-pub(super) fn parts_of_a_tree(seed: u64, peers: u32, servers: u32) -> Vec<Step> {
+/// How a server that was away comes by parts of txns that it never hears of in whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parts {
+    /// It loses power when it has the tree.
+    Crashed,
+    /// It was cut off, and is again before it has what comes behind the tree.
+    Alone,
+    /// It observes, and turns to another follower, which hears late of what is committed.
+    ElsewhereBehind,
+}
+
+/// In some runs a server is away until it needs the whole tree, and gets it while much is written.
+pub(super) fn parts_of_a_tree(seed: u64, masters: bool) -> Option<Parts> {
     let mut rng = Rng::new(seed, "parts of a tree");
-    if !rng.one_in(6) {
+    if masters && rng.below(4) > 0 {
+        return Some(Parts::ElsewhereBehind);
+    }
+    match rng.below(16) {
+        0 | 1 => Some(Parts::Crashed),
+        2 | 3 => Some(Parts::Alone),
+        _ => None,
+    }
+}
+
+impl Parts {
+    /// What happens, where that many of the servers vote.
+    pub(super) fn steps(self, seed: u64, peers: u32, servers: u32) -> Vec<Step> {
+        let mut rng = Rng::new(seed, "steps of parts");
+        let mut steps = vec![Step::UntilLeader(20_000)];
+        if self == Self::Alone {
+            Self::alone(&mut steps, peers, &mut rng);
+            return steps;
+        }
+        let first = if self == Self::ElsewhereBehind { peers + 1 } else { 1 };
+        let away = rng.between(u64::from(first), u64::from(servers)) as u32;
+        self.killed(&mut steps, away, peers, &mut rng);
+        steps
+    }
+
+    /// It is killed, and comes back when the others remember little.
+    fn killed(self, steps: &mut Vec<Step>, away: u32, peers: u32, rng: &mut Rng) {
+        let (me, leader) = (Target::Sid(away), Target::Role(RoleName::Leader));
+        let others = (1..=peers).filter(|sid| *sid != away).map(Target::Sid);
+        steps.push(at(me, Fault::Kill { down: rng.between(300, 1_500) }));
+        steps.push(Step::Requests(rng.between(100, 500)));
+        steps.extend(others.map(|sid| at(sid, Fault::Kill { down: 10 })));
+        steps.push(Step::UntilLeader(20_000));
+        // The tree takes its time.
+        for from in (1..=peers).map(Target::Sid) {
+            let (delay, jitter) = (rng.between(1, 60), rng.below(10));
+            steps.push(Step::Fault(Fault::SlowLink { from, to: me, delay, jitter, ms: 5_000 }));
+        }
+        // Somebody may hear late of what is committed.
+        let behind = self == Self::ElsewhereBehind;
+        let late = Target::Sid(rng.between(1, u64::from(peers)) as u32);
+        let fault = Fault::Clog { from: leader, to: late, ms: rng.between(2_000, 3_500) };
+        if behind || rng.one_in(2) {
+            steps.push(Step::FaultWhen { moment: Moment::LearnerTree, fault, within: 3_000 });
+        }
+        if !behind && rng.one_in(3) {
+            steps.push(at(me, Fault::ReadError));
+        }
+        let keep = *rng.pick(&KEEPS);
+        let down = if behind || rng.one_in(2) { 1 } else { rng.between(1, 500) };
+        let (op, at) = ("finish".to_owned(), Some(me));
+        steps.push(Step::CrashAfter { op, skip: 0, keep, down, at });
+        steps.push(Step::Run(rng.between(500, 4_000)));
+    }
+
+    fn alone(steps: &mut Vec<Step>, peers: u32, rng: &mut Rng) {
+        let cut_off = rng.between(5_000, 8_000);
+        steps.extend([
+            Step::Requests(rng.between(100, 600)),
+            Step::Rest,
+            Step::Run(2_000),
+            at(Target::Role(RoleName::Follower), Fault::Isolate(cut_off)),
+            Step::Run(cut_off + 1),
+        ]);
+        let (from, delay) = (Target::Role(RoleName::Leader), rng.between(20, 100));
+        steps.extend((1..=peers).map(|to| {
+            let to = Target::Sid(to);
+            Step::Fault(Fault::SlowLink { from, to, delay, jitter: 1, ms: 20_000 })
+        }));
+        let when = |moment, fault, within| Step::FaultWhen { moment, fault, within };
+        let left_alone = Fault::Isolate(rng.between(13_000, 20_000));
+        steps.extend([
+            when(Moment::LearnerTree, Fault::Snapshot, 20_000),
+            Step::Work,
+            when(Moment::LearnerSynchronization, left_alone, 3_000),
+            Step::Rest,
+            Step::Run(16_000),
+            Step::Work,
+        ]);
+    }
+}
+
+/// In some runs clients go from one server to another, and the one they leave does not hear of it.
+pub(super) fn lingering(seed: u64) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "lingering");
+    if !rng.one_in(4) {
         return Vec::new();
     }
-    let away = rng.between(1, u64::from(servers)) as u32;
-    let (keep, down) = (*rng.pick(&KEEPS), rng.between(1, 500));
-    let cut_off = rng.one_in(3);
-    let leaves = match cut_off {
-        true => Fault::Isolate(rng.between(5_000, 8_000)),
-        false => Fault::Kill { down: rng.between(600, 1_500) },
+    let mut steps = Vec::new();
+    for _ in 0..rng.between(2, 5) {
+        let (client, ms) = (rng.below(6) as u32, rng.between(10, 1_000));
+        steps.push(Step::Fault(Fault::Linger { client, ms }));
+        steps.push(Step::Requests(rng.between(1, 40)));
+    }
+    steps
+}
+
+/// In some runs a disk forgets what its server has just acknowledged, while most others take their time.
+pub(super) fn forgotten_acks(seed: u64, peers: u32) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "forgotten acks");
+    if peers < 5 || !rng.one_in(2) {
+        return Vec::new();
+    }
+    let quick = rng.between(1, u64::from(peers)) as u32;
+    let mut steps = vec![Step::ExpectAgreement, Step::Rest];
+    for sid in (1..=peers).filter(|sid| *sid != quick) {
+        let fault = Fault::SlowDisk { delay: rng.between(50, 900), ms: 6_000 };
+        steps.push(at(Target::Sid(sid), fault));
+    }
+    let down = rng.between(1, 300);
+    let forgets = match rng.below(3) {
+        0 => Fault::LyingFsync { ms: rng.between(100, 1_000), down },
+        1 => Fault::Damage { what: Harm::OldCopy, down },
+        _ => Fault::Wipe { down },
     };
-    let others = || (1..=peers).filter(|sid| *sid != away).map(Target::Sid);
-    let mut steps = vec![
-        Step::UntilLeader(20_000),
-        at(Target::Sid(away), leaves),
-        Step::Requests(rng.between(100, 300)),
-    ];
-    if !cut_off {
-        steps.extend(others().map(|sid| at(sid, Fault::Kill { down: 10 })));
-        steps.push(Step::UntilLeader(20_000));
-    }
-    // The tree takes its time; and somebody may hear late of what is committed.
-    for from in 1..=peers {
-        let (to, late) = if rng.one_in(2) { (away, 5) } else { (from % peers + 1, 300) };
-        let (from, to) = (Target::Sid(from), Target::Sid(to));
-        let (delay, jitter) = (rng.below(late), late / 10);
-        steps.push(Step::Fault(Fault::SlowLink { from, to, delay, jitter, ms: 5_000 }));
-    }
-    if cut_off {
-        let fault = Fault::SlowLink {
-            from: Target::Role(RoleName::Leader),
-            to: Target::Sid(away),
-            delay: rng.between(20, 100),
-            jitter: 1,
-            ms: 9_000,
-        };
-        steps.push(Step::FaultWhen { moment: Moment::LearnerTree, fault, within: 9_000 });
-        steps.push(Step::Run(rng.between(50, 600)));
-        steps.extend(others().map(|sid| at(sid, Fault::Kill { down: 20_000 })));
-        steps.push(Step::Run(15_000));
-    } else {
-        let at = Some(Target::Sid(away));
-        steps.push(Step::CrashAfter { op: "finish".to_owned(), skip: 0, keep, down, at });
-        steps.push(Step::Requests(rng.between(200, 500)));
-    }
+    steps.extend([
+        Step::Work,
+        Step::Run(rng.between(50, 1_500)),
+        at(Target::Sid(quick), forgets),
+        Step::Run(rng.between(500, 3_000)),
+    ]);
     steps
 }
 
@@ -255,10 +342,10 @@ pub(super) fn calm_changes(seed: u64) -> Vec<Step> {
 
 /// In some runs a server is sent a tree while all is well, and it takes its time. Nobody else waits for it, and it comes
 /// level in the end.
-pub(super) fn slow_tree(seed: u64, servers: u32) -> Vec<Step> {
+pub(super) fn slow_tree(seed: u64, servers: u32) -> Option<Vec<Step>> {
     let mut rng = Rng::new(seed, "slow tree");
     if !rng.one_in(6) {
-        return Vec::new();
+        return None;
     }
     let sid = rng.between(1, u64::from(servers)) as u32;
     let to = Target::Sid(sid);
@@ -291,7 +378,7 @@ pub(super) fn slow_tree(seed: u64, servers: u32) -> Vec<Step> {
         ]);
     }
     steps.push(Step::Work);
-    steps
+    Some(steps)
 }
 
 /// In some runs a disk comes back with less than it had, or with something else, while all is well: then others make up
@@ -312,14 +399,22 @@ pub(super) fn harmed_disk(seed: u64, servers: u32) -> Vec<Step> {
 
 /// In some runs some servers stay away in the end. The others are a quorum and must do without them, whatever happens to
 /// their leader or their links.
-pub(super) fn without_some(seed: u64, peers: u32, groups: &[Vec<u32>]) -> Vec<Step> {
+pub(super) fn without_some(
+    seed: u64,
+    peers: u32,
+    groups: &[Vec<u32>],
+    syncs_take_long: bool,
+) -> Vec<Step> {
     let mut rng = Rng::new(seed, "without some");
-    if !rng.one_in(3) {
+    // Where only three of five are left, two of them may hear each other so late that the third has to wait for them.
+    let far = peers == 5 && groups.is_empty() && !syncs_take_long && rng.below(3) > 0;
+    if !far && !rng.one_in(3) {
         return Vec::new();
     }
     let mut present: Vec<u32> = (1..=peers).collect();
     let mut steps = Vec::new();
-    for _ in 0..rng.between(1, u64::from(peers - 1) / 2) {
+    let most = u64::from(peers - 1) / 2;
+    for _ in 0..if far { most } else { rng.between(1, most) } {
         // Of groups, others than these may be missed.
         for _ in 0..peers {
             let sid = present.swap_remove(rng.below(present.len() as u64) as usize);
@@ -330,14 +425,27 @@ pub(super) fn without_some(seed: u64, peers: u32, groups: &[Vec<u32>]) -> Vec<St
             present.push(sid);
         }
     }
+    if far {
+        for (from, to) in [(present[0], present[1]), (present[1], present[0])] {
+            let (from, to, delay) = (Target::Sid(from), Target::Sid(to), rng.between(2_100, 2_400));
+            let ms = FAR_MS + 10_000;
+            steps.push(Step::Fault(Fault::SlowLink { from, to, delay, jitter: 0, ms }));
+        }
+    }
     steps.push(match rng.below(3) {
         0 => Step::Fault(Fault::Churn),
         1 => at(Target::Role(RoleName::Leader), Fault::Kill { down: rng.between(10, 3_000) }),
         _ => Step::Fault(Fault::RestartAll { keep: *rng.pick(&KEEPS), down: 300 }),
     });
-    steps.push(Step::ExpectWrites(60_000));
+    steps.extend(match far {
+        true => [Step::Run(500), Step::AwaitLeader(FAR_MS)],
+        false => [Step::Run(1), Step::ExpectWrites(60_000)],
+    });
     steps
 }
+
+/// Time in which a leader serves though answers take longer than somebody who serves may be silent, ms.
+const FAR_MS: u64 = 90_000;
 
 /// More than half of all, or in more than half of the groups more than half.
 fn is_quorum(present: &[u32], peers: u32, groups: &[Vec<u32>]) -> bool {

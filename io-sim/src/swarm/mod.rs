@@ -60,6 +60,8 @@ pub fn swarm(seed: u64) -> Scenario {
         link_budget: None,
         old_votes: Vec::new(),
         read_only: false,
+        quotas: Rng::new(seed, "quotas").one_in(4),
+        reap_every: reap_every(seed),
         local_sessions: LocalSessions::Off,
         without,
         steps,
@@ -81,6 +83,12 @@ fn birth(seed: u64) -> Vec<Step> {
         steps.push(crash(&mut rng));
     }
     steps
+}
+
+/// In half of the runs there are many looks at containers and TTL znodes. Drawn from a stream of its own.
+fn reap_every(seed: u64) -> Option<u32> {
+    let mut rng = Rng::new(seed, "reap every");
+    rng.one_in(2).then(|| rng.between(300, 5_000) as u32)
 }
 
 fn crash(rng: &mut Rng) -> Step {
@@ -134,41 +142,39 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     let groups = groups(peers, seed, &mut rng);
     let servers = peers + observers;
     let mut steps = vec![Step::AwaitLeader(LEADER_MS)];
-    if groups.is_empty() {
-        steps.extend(episodes::slow_tree(seed, servers));
-    }
-    let slow_tree = steps.len() > 1;
+    let slow = episodes::slow_tree(seed, servers).filter(|_| groups.is_empty());
+    let slow_tree = slow.is_some();
+    steps.extend(slow.into_iter().flatten());
     // Nobody agrees soon beside a disk that is still slow.
     if !slow_tree {
         steps.extend(episodes::harmed_disk(seed, servers));
     }
-    let requests = rng.between(550, 1_000);
-    let rounds = rng.between(5, 9);
-    for round in 0..rounds {
-        steps.push(Step::Requests(requests / rounds + 1));
-        // Every run loses power with bytes under way and a leader at least once; what else happens is chance.
-        steps.push(match round {
-            1 => crash_at(Target::Role(RoleName::Leader), "append", &mut rng),
-            3 => take_the_leader(&mut rng),
-            _ => ensemble_fault(&off, servers, &mut rng, &mut harms),
-        });
-    }
-    let read_only = Rng::new(seed, "read-only").one_in(3);
+    steps.extend(rounds(&off, servers, &mut rng, &mut harms));
+    let masters = observers > 0 && Rng::new(seed, "observer masters").below(3) > 0;
+    let parts = episodes::parts_of_a_tree(seed, masters);
+    let is_left_alone = parts == Some(episodes::Parts::Alone);
+    let read_only = is_left_alone || Rng::new(seed, "read-only").one_in(3);
     steps.extend(moments::together(seed, servers, observers > 0, read_only));
     // Most learners are brought level by DIFF, unless that is forbidden.
     let of_tree = |step: &Step| matches!(step, Step::FaultWhen { moment: Moment::LearnerTree, .. });
-    let by_tree = slow_tree || steps.iter().any(of_tree);
+    let by_tree = is_left_alone
+        || slow_tree
+        || steps.iter().any(of_tree)
+        || Rng::new(seed, "settings of servers").one_in(20);
     steps.extend(episodes::short_reign(seed, peers, servers));
     steps.extend(episodes::slow_snapshot(seed));
+    steps.extend(episodes::lingering(seed));
     steps.extend(episodes::former_reign(seed, peers));
     steps.extend(episodes::far_round(seed, peers));
     let restless = episodes::restless(seed, servers);
     let is_restless = !restless.is_empty();
     steps.extend(restless);
-    let parts = episodes::parts_of_a_tree(seed, peers, servers);
-    let tight = slow_tree || !parts.is_empty() || Rng::new(seed, "link budget").one_in(4);
-    let memory = if parts.is_empty() { &[20, 60, 200, 1_000] } else { &[20; 4] };
-    steps.extend(parts);
+    let tight = slow_tree || parts.is_some() || Rng::new(seed, "link budget").one_in(4);
+    let memory = if parts.is_none() { &[20, 60, 200, 1_000] } else { &[20; 4] };
+    steps.extend(parts.into_iter().flat_map(|parts| parts.steps(seed, peers, servers)));
+    if !slow_tree {
+        steps.extend(episodes::forgotten_acks(seed, peers));
+    }
     steps.push(Step::Run(rng.between(1, 8_000)));
     if rng.one_in(3) {
         steps.push(Step::Idle(rng.between(1_000, 60_000)));
@@ -180,7 +186,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     if groups.is_empty() {
         steps.extend(episodes::calm_changes(seed));
     }
-    steps.extend(episodes::without_some(seed, peers, &groups));
+    steps.extend(episodes::without_some(seed, peers, &groups, tight || by_tree));
     Scenario {
         story: format!("Seed {seed} of the swarm of ensembles."),
         guards: String::new(),
@@ -193,17 +199,36 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         peers: Some(peers),
         observers,
         groups,
-        force_snapshot_sync: by_tree || Rng::new(seed, "settings of servers").one_in(20),
+        force_snapshot_sync: by_tree,
         // These are drawn from streams of their own.
         old_votes: old_votes(seed, servers),
-        observer_masters: observers > 0 && Rng::new(seed, "observer masters").below(3) > 0,
+        observer_masters: masters,
         syncs: (observers > 0 && Rng::new(seed, "syncs").one_in(2)).then_some(1),
         link_budget: tight.then_some(2 << 10),
         read_only,
+        quotas: Rng::new(seed, "quotas").one_in(4),
+        reap_every: reap_every(seed),
         local_sessions: local_sessions(seed),
         without,
         steps,
     }
+}
+
+/// Work, and a fault, again and again.
+fn rounds(off: &[bool], servers: u32, rng: &mut Rng, harms: &mut Rng) -> Vec<Step> {
+    let requests = rng.between(550, 1_000);
+    let rounds = rng.between(5, 9);
+    let mut steps = Vec::new();
+    for round in 0..rounds {
+        steps.push(Step::Requests(requests / rounds + 1));
+        // Every run loses power with bytes under way and a leader at least once; what else happens is chance.
+        steps.push(match round {
+            1 => crash_at(Target::Role(RoleName::Leader), "append", rng),
+            3 => take_the_leader(rng),
+            _ => ensemble_fault(off, servers, rng, harms),
+        });
+    }
+    steps
 }
 
 /// Some servers speak like older ones, in one ensemble of eight. Drawn from a stream of its own.

@@ -114,8 +114,9 @@ fn any(servers: u32, rng: &mut Rng) -> Fault {
         7 if rng.one_in(2) => Fault::SnapshotStall(rng.between(5, 4_000)),
         7 => files_full(rng),
         8 => forget(rng.between(10, 3_000), rng),
-        9 => match rng.below(3) {
+        9 => match rng.below(4) {
             0 => Fault::Disconnect,
+            3 => Fault::Linger { client, ms: rng.between(1, 3_000) },
             1 => Fault::SlowReader { client, ms: rng.between(100, 5_000) },
             _ => Fault::Silence { client, ms: rng.between(1_000, 60_000) },
         },

@@ -40,9 +40,30 @@ struct Reign {
     established: bool,
     /// Leaders of it that heard of a newer history before their own was to be that of the epoch, and whose it is.
     outdated: BTreeMap<Sid, Sid>,
+    /// The last txn of the epoch that a quorum had on its disks when it was committed.
+    committed: i64,
 }
 
 impl Reign {
+    /// The last reign of that leader.
+    fn of<'a>(
+        all: &'a mut BTreeMap<u32, Self>,
+        history: &History,
+        leader: Sid,
+    ) -> Option<&'a mut Self> {
+        let mut all = all.iter_mut().rev();
+        all.find(|(epoch, _)| history.leader(**epoch) == Some(leader)).map(|(_, reign)| reign)
+    }
+
+    /// The leader has noticed that a link is gone, or that there is another one. What its learner had acknowledged there is
+    /// worth no more than what is on its disk now.
+    fn link_is_over(&mut self, learner: Sid, disk: Option<&View>) {
+        let is_there = |acked: &i64| disk.is_some_and(|disk| disk.holds(*acked));
+        if self.acks.get(&learner).is_some_and(|acked| !is_there(acked)) {
+            self.acks.remove(&learner);
+        }
+    }
+
     /// A learner has promised the epoch to `leader`, and tells how far its history goes.
     fn hears_history(
         &mut self,
@@ -90,6 +111,8 @@ pub(crate) struct Protocol {
     pub(crate) syncs_max: (usize, usize),
     /// Sessions that leaders have heard of by pings, and were not taken yet.
     pub(crate) touched: Vec<i64>,
+    /// Learners that have answered a ping since this was last looked at, and the sessions each of them said are alive.
+    pub(crate) alive: Vec<(Sid, Vec<i64>)>,
 }
 
 pub(super) fn named(name: &str, holds: bool, story: impl FnOnce() -> String) -> Verdict {
@@ -132,6 +155,7 @@ impl Protocol {
             judged: BTreeMap::new(),
             syncs_max: (10, 100),
             touched: Vec::new(),
+            alive: Vec::new(),
         }
     }
 
@@ -260,7 +284,12 @@ impl Protocol {
     }
 
     pub(crate) fn peer_down(&mut self, at: At, chan: ChanId) {
-        self.chans.remove(&(at.sid, chan));
+        if let Some(end) = self.chans.remove(&(at.sid, chan)) {
+            let disk = self.servers.get(&end.peer.other).map(|known| &known.performed);
+            if let Some(reign) = Reign::of(&mut self.reigns, &self.history, at.sid) {
+                reign.link_is_over(end.peer.other, disk);
+            }
+        }
     }
 
     /// Answers the txns that were never seen before.
@@ -310,6 +339,10 @@ impl Protocol {
                 ACK if !names_no_txn(packet.zxid) => {
                     let fresh = end.proposals[acked.min(end.acked)..end.acked].to_vec();
                     self.acks(sid, &fresh)
+                }
+                PING => {
+                    self.alive.push((sid, sessions_of(packet)));
+                    Ok(())
                 }
                 _ => Ok(()),
             };
@@ -362,6 +395,14 @@ impl Protocol {
                 continue;
             }
             end.on_learner(&packet)?;
+            if matches!(packet.kind, FOLLOWERINFO) && end.peer.link == Link::Quorum {
+                let learner = end.peer.other;
+                let disk = self.servers.get(&learner).map(|known| &known.performed);
+                if let Some(reign) = Reign::of(&mut self.reigns, &self.history, at.sid) {
+                    reign.link_is_over(learner, disk);
+                }
+                continue;
+            }
             let (Some(epoch), other) = (end.epoch, end.peer.other) else { continue };
             // An observer's master counts nobody.
             if end.peer.link != Link::Quorum {
@@ -373,9 +414,7 @@ impl Protocol {
                 reign.hears_history(&self.ensemble, at.sid, disk, other, &packet);
             }
             if packet.kind == PING {
-                let sessions = packet.data.iter().flat_map(|data| data.chunks_exact(12));
-                let session = |one: &[u8]| one.first_chunk().map(|id| i64::from_be_bytes(*id));
-                self.touched.extend(sessions.filter_map(session));
+                self.touched.extend(sessions_of(&packet));
             }
             if packet.kind == ACK {
                 let reign = self.reigns.entry(epoch).or_default();
@@ -543,13 +582,19 @@ impl Protocol {
     fn may_commit(&mut self, sid: Sid, zxid: i64) -> Verdict {
         let own = self.known(sid).performed.holds(zxid);
         let reign = self.reigns.entry(epoch(zxid)).or_default();
+        // Those that come late are told once more, whatever has become of the disks.
+        if zxid <= reign.committed {
+            return Ok(());
+        }
         let acked = |who: Sid| match who == sid {
             true => own,
             false => reign.acks.get(&who).is_some_and(|upto| *upto >= zxid),
         };
         named("E7", is_quorum(&self.ensemble, acked), || {
             format!("{sid} commits {zxid:#x} by {:x?}, itself: {own}", reign.acks)
-        })
+        })?;
+        reign.committed = zxid;
+        Ok(())
     }
 
     // What a server shows.
@@ -606,6 +651,12 @@ impl Protocol {
 
 pub(crate) fn zxid_of(txn: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(txn.get(12..20)?.try_into().ok()?))
+}
+
+/// The sessions that the answer to a ping names.
+fn sessions_of(packet: &Packet<'_>) -> Vec<i64> {
+    let all = packet.data.iter().flat_map(|data| data.chunks_exact(12));
+    all.filter_map(|one| one.first_chunk().map(|id| i64::from_be_bytes(*id))).collect()
 }
 
 fn story(packet: &Packet<'_>) -> String {

@@ -23,7 +23,8 @@ fn make_plain(scenario: &mut Scenario) {
     (scenario.observers, scenario.observer_masters) = (0, false);
     (scenario.groups, scenario.syncs, scenario.link_budget) = (Vec::new(), None, None);
     scenario.old_votes = Vec::new();
-    (scenario.force_snapshot_sync, scenario.read_only) = (false, false);
+    (scenario.force_snapshot_sync, scenario.read_only, scenario.quotas) = (false, false, false);
+    scenario.reap_every = None;
     scenario.local_sessions = LocalSessions::Off;
 }
 
@@ -93,7 +94,7 @@ impl Shrinker {
                 }
             }
         }
-        let settings: [fn(&mut Scenario); 13] = [
+        let settings: [fn(&mut Scenario); 15] = [
             |s| s.observers = 0,
             |s| s.observer_masters = false,
             |s| s.groups = Vec::new(),
@@ -102,6 +103,8 @@ impl Shrinker {
             |s| s.link_budget = None,
             |s| s.old_votes = Vec::new(),
             |s| s.read_only = false,
+            |s| s.quotas = false,
+            |s| s.reap_every = None,
             |s| s.local_sessions = LocalSessions::Off,
             |s| s.timeout_ms = 10_000,
             |s| s.snap_count = 200,
