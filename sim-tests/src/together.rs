@@ -172,7 +172,7 @@ impl Together {
                 && !matches!(record.txn, Txn::Error { .. })
             {
                 return Err(format!(
-                    "P3: {zxid:#x} was asked by session {session:#x} where it had been before: {:?}",
+                    "S2: {zxid:#x} was asked by session {session:#x} where it had been before: {:?}",
                     record.txn
                 ));
             }
