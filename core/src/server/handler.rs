@@ -65,8 +65,6 @@ pub(super) struct LearnerHandler {
     pub(super) observer: bool,
     /// It is one of those that are counted.
     pub(super) voter: bool,
-    /// The learner has begun another link since.
-    pub(super) is_former: bool,
     pub(super) stage: HandlerStage,
     /// How it is being brought level, until it has acknowledged NEWLEADER.
     way: Option<Way>,
@@ -93,7 +91,6 @@ impl LearnerHandler {
             sid,
             observer,
             voter,
-            is_former: false,
             stage: HandlerStage::Greeted,
             way: None,
             cursor: Zxid::ZERO,

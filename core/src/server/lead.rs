@@ -58,7 +58,7 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    /// A server begins anew, or is gone: what it acknowledged on that link says nothing of what it holds on the next one.
+    /// A link of a server is gone: what it acknowledged on that link says nothing of what it holds on the next one.
     fn forget(&mut self, sid: Sid) {
         self.acks.forget(sid);
         // Before it is established, only those count that are still there to be led.
@@ -317,12 +317,10 @@ impl Server {
         let voter =
             peers.ensemble.is_voter(info.sid) && !observer || planted(Plant::ObserversCount);
         let now = self.now.mono;
-        let Some(leader) = self.leader_mut() else { return Ok(Done::NotYet) };
         if voter && !planted(Plant::AcksOfFormerLink) {
-            leader.forget(info.sid);
-            let links = leader.learners.by_chan.values_mut();
-            links.filter(|other| other.sid == info.sid).for_each(|other| other.is_former = true);
+            self.end_links_of(info.sid);
         }
+        let Some(leader) = self.leader_mut() else { return Ok(Done::NotYet) };
         leader.learners.by_chan.insert(chan, LearnerHandler::new(info.sid, observer, voter, now));
         if leader.stage > Stage::Discovery {
             if accepted > leader.epoch
@@ -348,6 +346,16 @@ impl Server {
         }
         self.pass_barriers();
         Ok(Done::Yes)
+    }
+
+    /// Who begins anew has left whatever link it had, though nobody may have noticed: what it acknowledged there, or is still
+    /// to arrive, says nothing of what it holds now.
+    fn end_links_of(&mut self, sid: Sid) {
+        let Some(learners) = self.learners_mut() else { return };
+        let mine = learners.by_chan.iter().filter(|(_, handler)| handler.sid == sid);
+        for chan in mine.map(|(chan, _)| *chan).collect::<Vec<_>>() {
+            self.give_up(chan, &PeerFault("it has come back on another link".into()));
+        }
     }
 
     /// A learner says who it is.
@@ -420,7 +428,7 @@ impl Server {
         let new_leader = Zxid::of_epoch(leader.epoch);
         let established = leader.is_established();
         let Some(handler) = leader.learners.by_chan.get_mut(&chan) else { return Ok(()) };
-        let (sid, voter) = (handler.sid, handler.voter && !handler.is_former);
+        let (sid, voter) = (handler.sid, handler.voter);
         if zxid == new_leader {
             if handler.stage == HandlerStage::AwaitNewLeaderAck {
                 handler.stage = HandlerStage::AwaitUpToDate;
@@ -501,8 +509,7 @@ impl Server {
         let Some(handler) = learners.by_chan.remove(&chan) else { return };
         self.tree.end_walk(super::handler::walk_of(chan));
         let Some(leader) = self.leader_mut() else { return };
-        let again = leader.learners.by_chan.values().any(|other| other.sid == handler.sid);
-        if !again && !planted(Plant::AcksOfFormerLink) {
+        if handler.voter && !planted(Plant::AcksOfFormerLink) {
             leader.forget(handler.sid);
         }
     }
