@@ -113,8 +113,8 @@ pub(crate) struct Recovery {
     damaged_snapshot: bool,
     /// The newest that could not be read at all, and why.
     unreadable: Option<String>,
-    /// The newest that had been whole once and was passed over, and why.
-    skipped: Option<(Zxid, String)>,
+    /// The newest that was passed over though it may be whole or has been so, why, and what to do about it.
+    skipped: Option<(Zxid, String, &'static str)>,
     /// Snapshots above the ceiling.
     cut_off: Vec<FileId>,
     state: State,
@@ -289,7 +289,7 @@ impl Recovery {
             Stage::Snapshot { file, label, .. } => {
                 self.milestones.push(Milestone::SnapshotSkipped { file: *file });
                 let what = format!("{} cannot be read: {error}", self.name(*file));
-                self.skipped.get_or_insert((*label, what.clone()));
+                self.skipped.get_or_insert((*label, what.clone(), UNREADABLE_REMEDY));
                 self.unreadable.get_or_insert(what);
                 self.try_next_snapshot();
             }
@@ -387,17 +387,17 @@ impl Recovery {
                         break;
                     }
                 }
-                // Whoever wrote it never came to its end.
+                // Java writes under the final name, and may never have come to the end.
                 Err(Flaw::Truncated { .. }) => break,
-                Err(Flaw::Damaged { at, .. }) => {
-                    damage = Some(format!("not what was written, seen at offset {at}"));
+                Err(Flaw::Damaged { at, what }) => {
+                    damage = Some(format!("{what} at offset {at}"));
                     break;
                 }
             }
         }
         if let Some(damage) = damage {
             let what = format!("{} is damaged: {damage}", self.name(file));
-            self.skipped.get_or_insert((label, what));
+            self.skipped.get_or_insert((label, what, LOST_REMEDY));
             self.damaged_snapshot = true;
         }
         self.milestones.push(Milestone::SnapshotSkipped { file });
@@ -457,15 +457,15 @@ impl Recovery {
     fn finish(&mut self) {
         let State { snapshot, replayed, zxid, .. } = self.state;
         // The tree of a leader has no log that leads to it. Whoever has acknowledged it must not come back with less.
-        if let Some((label, what)) = self.skipped.take()
+        if let Some((label, what, remedy)) = self.skipped.take()
             && label > zxid
             && !self.allow_gaps
             && !planted(Plant::LostTreePassedOver)
         {
             let what = format!(
-                "{what}. It held all up to {label}, and the rest of the files ends at {zxid}"
+                "{what}. Its name says that it holds all up to {label}, and the rest of the files ends at {zxid}"
             );
-            return self.fail(what, SKIPPED_REMEDY);
+            return self.fail(what, remedy);
         }
         // A backup of the snapshot alone: what it holds beyond its label is half of something.
         if let Comparing::From(beyond, _) = self.state.comparing {
@@ -605,6 +605,14 @@ impl Recovery {
 const LOG_REMEDY: &str = "Nothing was changed. What follows that place may have been acknowledged to clients: restore \
     the file from a backup or another server. Only if its loss is accepted, move the newer logs away and cut this one \
     there (truncate -s OFFSET FILE)";
+
+/// What to do about a snapshot that may be whole.
+const UNREADABLE_REMEDY: &str =
+    "Make it readable for the user the server runs as, or look at the disk";
+
+/// What to do about a damaged snapshot that nothing else leads to.
+const LOST_REMEDY: &str = "Restore it from a backup. In an ensemble, the data directory can be moved aside instead: the server \
+    gets everything from its leader. Only if the loss is accepted, set test.allowDiscontinuousProposals=true for one start";
 
 /// What to do about a snapshot that is needed and damaged.
 const SKIPPED_REMEDY: &str = "Restore that snapshot from a backup. In an ensemble, the data directory can be moved aside \
