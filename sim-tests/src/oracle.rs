@@ -215,10 +215,10 @@ impl Oracle {
         Ok(())
     }
 
-    /// What was asked last through a connection came when another server had welcomed its session.
-    pub(crate) fn has_moved(&mut self, id: ConnId) {
-        let conn = self.conns.get_mut(&id);
-        if let Some(last) = conn.and_then(|conn| conn.waiting.back_mut()) {
+    /// What was asked last through a connection, under that xid, came when another server had welcomed its session.
+    pub(crate) fn has_moved(&mut self, id: ConnId, xid: i32) {
+        let last = self.conns.get_mut(&id).and_then(|conn| conn.waiting.back_mut());
+        if let Some(last) = last.filter(|last| last.xid == xid) {
             last.has_moved = true;
         }
     }

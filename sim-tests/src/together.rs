@@ -250,6 +250,7 @@ impl Judge for Together {
         if session > 0 && self.local == LocalSessions::Upgraded && asks_for_ephemeral(frame) {
             self.askers.insert(session);
         }
+        let xid = header.as_ref().map_or(0, |header| header.xid.0);
         if session > 0
             && header.is_ok_and(|h| OpCode::from_number(h.kind) == Some(OpCode::CloseSession))
         {
@@ -264,7 +265,7 @@ impl Judge for Together {
         oracle.knows(known);
         oracle.heard(at, conn, frame)?;
         if home.is_some_and(|home| home != (at.sid, conn)) {
-            oracle.has_moved(conn);
+            oracle.has_moved(conn, xid);
         }
         Ok(())
     }

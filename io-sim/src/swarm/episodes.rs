@@ -242,13 +242,13 @@ impl Parts {
         let down = if behind || rng.one_in(2) { 1 } else { rng.between(1, 500) };
         let (op, at) = ("finish".to_owned(), Some(me));
         steps.push(Step::CrashAfter { op, skip: 0, keep, down, at });
-        steps.push(Step::Run(rng.between(500, 4_000)));
+        steps.push(Step::Run(rng.between(300, 1_200)));
     }
 
     fn alone(steps: &mut Vec<Step>, peers: u32, rng: &mut Rng) {
         let cut_off = rng.between(5_000, 8_000);
         steps.extend([
-            Step::Requests(rng.between(100, 600)),
+            Step::Requests(rng.between(50, 300)),
             Step::Rest,
             Step::Run(2_000),
             at(Target::Role(RoleName::Follower), Fault::Isolate(cut_off)),
@@ -307,9 +307,9 @@ pub(super) fn forgotten_acks(seed: u64, peers: u32) -> Vec<Step> {
     };
     steps.extend([
         Step::Work,
-        Step::Run(rng.between(50, 1_500)),
+        Step::Run(rng.between(50, 1_000)),
         at(Target::Sid(quick), forgets),
-        Step::Run(rng.between(500, 3_000)),
+        Step::Run(rng.between(300, 1_500)),
     ]);
     steps
 }
@@ -406,9 +406,11 @@ pub(super) fn without_some(
     syncs_take_long: bool,
 ) -> Vec<Step> {
     let mut rng = Rng::new(seed, "without some");
+    let some = rng.one_in(3);
     // Where only three of five are left, two of them may hear each other so late that the third has to wait for them.
-    let far = peers == 5 && groups.is_empty() && !syncs_take_long && rng.below(3) > 0;
-    if !far && !rng.one_in(3) {
+    let five = peers == 5 && groups.is_empty() && !syncs_take_long;
+    let far = five && !some && rng.below(3) > 0;
+    if !some && !far {
         return Vec::new();
     }
     let mut present: Vec<u32> = (1..=peers).collect();
@@ -437,10 +439,11 @@ pub(super) fn without_some(
         1 => at(Target::Role(RoleName::Leader), Fault::Kill { down: rng.between(10, 3_000) }),
         _ => Step::Fault(Fault::RestartAll { keep: *rng.pick(&KEEPS), down: 300 }),
     });
-    steps.extend(match far {
-        true => [Step::Run(500), Step::AwaitLeader(FAR_MS)],
-        false => [Step::Run(1), Step::ExpectWrites(60_000)],
-    });
+    // A leader notices that it has no quorum once in a tick.
+    match far {
+        true => steps.extend([Step::Run(2_500), Step::AwaitLeader(FAR_MS)]),
+        false => steps.push(Step::ExpectWrites(60_000)),
+    }
     steps
 }
 
