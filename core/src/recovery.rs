@@ -295,10 +295,7 @@ impl Recovery {
             }
             Stage::Logs { now: Some(log), .. } => {
                 let what = format!("{} cannot be read: {error}", self.name(log.file));
-                self.fail(
-                    what,
-                    "Make it readable for the user the server runs as, or look at the disk",
-                );
+                self.fail(what, UNREADABLE_REMEDY);
             }
             Stage::Logs { now: None, .. } | Stage::Done | Stage::Failed(_) => {}
         }
@@ -397,7 +394,7 @@ impl Recovery {
         }
         if let Some(damage) = damage {
             let what = format!("{} is damaged: {damage}", self.name(file));
-            self.skipped.get_or_insert((label, what, LOST_REMEDY));
+            self.skipped.get_or_insert((label, what, SKIPPED_REMEDY));
             self.damaged_snapshot = true;
         }
         self.milestones.push(Milestone::SnapshotSkipped { file });
@@ -606,17 +603,14 @@ const LOG_REMEDY: &str = "Nothing was changed. What follows that place may have 
     the file from a backup or another server. Only if its loss is accepted, move the newer logs away and cut this one \
     there (truncate -s OFFSET FILE)";
 
-/// What to do about a snapshot that may be whole.
+/// What to do about a file that may be whole.
 const UNREADABLE_REMEDY: &str =
     "Make it readable for the user the server runs as, or look at the disk";
 
-/// What to do about a damaged snapshot that nothing else leads to.
-const LOST_REMEDY: &str = "Restore it from a backup. In an ensemble, the data directory can be moved aside instead: the server \
-    gets everything from its leader. Only if the loss is accepted, set test.allowDiscontinuousProposals=true for one start";
-
 /// What to do about a snapshot that is needed and damaged.
 const SKIPPED_REMEDY: &str = "Restore that snapshot from a backup. In an ensemble, the data directory can be moved aside \
-    instead: the server gets everything from its leader";
+    instead: the server gets everything from its leader. Only if the loss is accepted, set \
+    test.allowDiscontinuousProposals=true for one start";
 
 impl State {
     fn empty(tree: DataTree) -> Self {

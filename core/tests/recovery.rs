@@ -198,7 +198,7 @@ fn a_snapshot_that_alone_holds_the_end_does_not_give_way() {
     files.get_mut("snapshot.6").unwrap()[100] ^= 1;
     let why = refusal(&start(&files), &files);
     assert!(why.contains("snapshot.6 is damaged: "), "{why}");
-    assert!(why.contains(&format!("{lost}Restore it from a backup")), "{why}");
+    assert!(why.contains(&format!("{lost}Restore that snapshot from a backup")), "{why}");
 
     let mut config = Config::default();
     config.storage.allow_gaps = true;

@@ -116,8 +116,8 @@ fn any(servers: u32, rng: &mut Rng) -> Fault {
         8 => forget(rng.between(10, 3_000), rng),
         9 => match rng.below(4) {
             0 => Fault::Disconnect,
-            3 => Fault::Linger { client, ms: rng.between(1, 3_000) },
             1 => Fault::SlowReader { client, ms: rng.between(100, 5_000) },
+            2 => Fault::Linger { client, ms: rng.between(1, 3_000) },
             _ => Fault::Silence { client, ms: rng.between(1_000, 60_000) },
         },
         _ => {
