@@ -198,7 +198,7 @@ pub(super) const KEYS: &[Key] = &[
         Property,
         "test.allowDiscontinuousProposals",
         "false",
-        "Gaps between the zxids of the log are accepted",
+        "Gaps between the zxids of the log are accepted, and a snapshot that is lost and holds more than the rest of the files",
         |draft, given| {
             draft.settings.core.storage.allow_gaps = given.flag();
             Ok(())
