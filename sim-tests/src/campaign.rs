@@ -2,6 +2,7 @@
 
 use crate::coverage::Met;
 use crate::guard::guarded;
+use crate::hunt::build;
 use crate::run::{Report, judge_scenario};
 use crate::seeds::thread_cpu_ns;
 use crate::violation::{Kind, Violation};
@@ -76,8 +77,8 @@ pub struct Failure {
     pub swarm: Kin,
     /// Which seed.
     pub seed: u64,
-    /// `safety`, `liveness` or `crash`.
-    pub kind: String,
+    /// What kind of promise.
+    pub kind: Kind,
     /// The name of what was broken.
     pub judge: String,
     /// What was said of it.
@@ -117,8 +118,10 @@ impl Part {
 #[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
-    /// Version of the simulator.
+    /// Version of the simulator: its core and its swarm, too.
     pub version: String,
+    /// The mistake that was put in, or `none`.
+    pub mistake: String,
     /// Runs that were judged.
     pub runs: u64,
     /// Requests that were answered.
@@ -145,8 +148,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn new() -> Self {
-        Self { version: env!("CARGO_PKG_VERSION").to_owned(), ..Self::default() }
+    fn new(mistake: Mistake) -> Self {
+        Self { version: build(), mistake: mistake.name(), ..Self::default() }
     }
 
     fn add_run(&mut self, report: &Report, cpu_ns: u64) {
@@ -175,6 +178,10 @@ impl Tally {
         if self.version != other.version {
             return Err(format!("results of versions {} and {}", self.version, other.version));
         }
+        if self.mistake != other.mistake {
+            let (mine, theirs) = (&self.mistake, &other.mistake);
+            return Err(format!("results with the mistakes {mine} and {theirs}"));
+        }
         for (mine, theirs) in
             self.parts.iter().flat_map(|m| other.parts.iter().map(move |t| (m, t)))
         {
@@ -201,10 +208,7 @@ impl Tally {
 
     /// The worst kind of promise that was broken.
     pub fn worst(&self) -> Option<Kind> {
-        let kinds = self.failures.iter().filter_map(|failure| {
-            Kind::ALL.iter().find(|(_, name)| *name == failure.kind).map(|(kind, _)| *kind)
-        });
-        kinds.max()
+        self.failures.iter().map(|failure| failure.kind).max()
     }
 }
 
@@ -257,7 +261,7 @@ impl Campaign {
     /// Runs it. `tell` hears of failures at once.
     pub fn run_all(&self, mut tell: impl FnMut(News<'_>)) -> Tally {
         let (begin, next) = (Instant::now(), AtomicU64::new(0));
-        let mut tally = Tally::new();
+        let mut tally = Tally::new(self.mistake);
         let mut runs: BTreeMap<Kin, u64> = BTreeMap::new();
         let (sender, results) = channel();
         std::thread::scope(|scope| {
@@ -286,7 +290,7 @@ impl Campaign {
                         let failure = Failure {
                             swarm: done.kin,
                             seed: done.seed,
-                            kind: violation.kind.to_string(),
+                            kind: violation.kind,
                             judge: violation.judge,
                             violation: violation.text,
                         };

@@ -8,6 +8,7 @@ use crate::violation::{Kind, Violation};
 use serde::{Deserialize, Serialize};
 use sha1::Digest as _;
 use std::fmt;
+use zoetrope_core::flight::BUILD;
 use zoetrope_io_sim::Mistake;
 
 mod ledger;
@@ -233,6 +234,11 @@ pub fn swarm_hash() -> String {
         hash.update(text);
     }
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The build that a result is of: core, features and swarm.
+pub fn build() -> String {
+    format!("{BUILD}, swarm {}", swarm_hash())
 }
 
 /// Groups of judges: what they watch over.

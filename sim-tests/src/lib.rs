@@ -14,6 +14,7 @@ mod quotas;
 mod request;
 mod run;
 mod seeds;
+pub mod sense;
 mod shrink;
 mod sweep;
 mod together;

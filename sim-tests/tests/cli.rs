@@ -83,6 +83,13 @@ fn shards_are_merged_and_nothing_is_counted_twice() {
     assert!(table.contains("in 6 runs of the swarm") && table.contains("| kill |"), "{table}");
     let (said, code) = sim(&["merge", text(&sum), text(&two)]);
     assert!(said.contains("counted twice") && code == 2, "{code}: {said}");
+    let odd = file("odd-one.toml");
+    let out = ["--mistake", "replies-out-of-order", "--out", text(&odd)];
+    assert_eq!(sim(&[&["run", "--alone", "--seeds", "20..22"][..], &out[..]].concat()).1, 1);
+    let (said, code) = sim(&["merge", text(&odd)]);
+    assert!(said.contains("--alone --mistake replies-out-of-order") && code == 1, "{code}: {said}");
+    let (said, code) = sim(&["merge", text(&odd), text(&two)]);
+    assert!(said.contains("with the mistakes") && code == 2, "{code}: {said}");
     assert_eq!(sim(&["merge", &scenario("torn_last_record")]).1, 2);
 }
 
@@ -115,7 +122,9 @@ fn two_runs_are_compared_event_by_event() {
     let saved = file("steps.txt");
     std::fs::write(&saved, sim(&["replay", &story, "--step"]).0).expect("it can be written");
     let (said, _) = sim(&["diff", text(&saved), &story]);
-    assert!(said.contains("> nothing: the run is over"), "{said}");
+    assert!(said.contains("all of them equal"), "{said}");
+    let (said, code) = sim(&["diff", text(&file("no-events.txt")), &story]);
+    assert!(said.contains("no-events.txt") && code == 2, "{said}");
 }
 
 #[test]
@@ -210,6 +219,64 @@ fn whoever_stops_reading_is_not_told_of_a_panic() {
     // Nobody reads a byte.
     drop(child.stdout.take());
     let ended = child.wait_with_output().expect("it ends");
-    assert_eq!(ended.status.code(), Some(2));
+    assert_eq!(ended.status.code(), Some(0), "it kept every promise, be it read or not");
     assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// What was written before stays until there is something to write, and files that cannot be written are known before.
+#[test]
+fn nothing_is_lost_to_a_file_that_is_written_late() {
+    let kept = file("kept.toml");
+    std::fs::write(&kept, "what was there before").expect("it can be written");
+    let (said, code) = sim(&["run", "--alone", "--for", "0s", "--out", text(&file("none.toml"))]);
+    assert!(said.contains("no seed was run") && code == 2, "{code}: {said}");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_zoetrope-sim"))
+        .args(["run", "--for", "1h", "--jobs", "1", "--out", text(&kept)])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it can be started");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert_eq!(std::fs::read_to_string(&kept).expect("it is there"), "what was there before");
+    let mistake = ["--mistake", "replies-out-of-order"];
+    let nowhere = file("no-directory").join("small.toml");
+    let (said, code) =
+        sim(&[&["shrink", "--seed", "0", "-o", text(&nowhere)][..], &mistake[..]].concat());
+    assert!(said.contains("small.toml") && !said.contains("lines") && code == 2, "{code}: {said}");
+    let (said, code) = sim(&["hunt", "no-fsync-wait", "--write", text(&kept)]);
+    assert!(said.contains("does not say where") && code == 2, "{code}: {said}");
+    let empty = file("empty.toml");
+    std::fs::write(&empty, "").expect("it can be written");
+    let (said, code) = sim(&["merge", text(&empty)]);
+    assert!(said.contains("not come to an end") && code == 2, "{code}: {said}");
+}
+
+/// A file that names what cannot be is an error of the file, and not of the server.
+#[test]
+fn files_that_make_no_sense_are_told_apart_from_broken_promises() {
+    let odd = file("odd.toml");
+    for (rest, why) in [
+        ("peers = 0\nsteps = []", "peers is 0"),
+        ("steps = [{ run = 5 }, { await-leader = 1000 }]", "step 2: it needs an ensemble"),
+        ("peers = 3\nsteps = [\n'heal',\n]", "line 5, column 1"),
+        ("peers = 3\nsteps = [\n'heal',\n]", "{ fault = ... }"),
+    ] {
+        std::fs::write(&odd, format!("story = 'x'\nseed = 1\n{rest}")).expect("it can be written");
+        for command in ["replay", "shrink", "sweep"] {
+            let (said, code) = sim(&[command, text(&odd)]);
+            assert!(
+                said.contains("odd.toml: ") && said.contains(why) && code == 2,
+                "{code}: {said}"
+            );
+        }
+    }
+    let stray = "story = 'x'\nseed = 1\npeers = 3\nsteps = [{ fault-at = { at = 4, fault = { kill = {} } } }]";
+    std::fs::write(&odd, stray).expect("it can be written");
+    let (said, code) = sim(&["replay", text(&odd)]);
+    assert!(said.contains("there is no server 4") && code == 0, "{code}: {said}");
+    let (said, code) = sim(&["replay", text(&odd), "--alone"]);
+    assert!(said.contains("cannot be used with") && code == 2, "{code}: {said}");
+    assert_eq!(sim(&["replay", text(&odd), "--seeds", "0"]).1, 2);
 }

@@ -1,11 +1,10 @@
 //! What campaigns have come to, kept in a file, so that a long hunt can be ended at any moment and go on another day.
 
-use super::{Outcome, swarm_hash};
+use super::{Outcome, build};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
-use zoetrope_core::flight::BUILD;
 use zoetrope_io_sim::Mistake;
 
 /// A file with one line of JSON for each campaign that is over.
@@ -33,13 +32,14 @@ impl Ledger {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let text = io::read_to_string(&mut file)?;
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        file.set_len(whole.len() as u64)?;
         let read = |(n, line): (usize, &str)| {
             serde_json::from_str(line)
                 .map_err(|error| io::Error::other(format!("line {}: {error}", n + 1)))
         };
         let kept = whole.lines().enumerate().map(read).collect::<io::Result<_>>()?;
-        Ok(Self { file, kept, build: format!("{BUILD}, swarm {}", swarm_hash()) })
+        // Only now: a file that is no ledger stays as it is.
+        file.set_len(whole.len() as u64)?;
+        Ok(Self { file, kept, build: build() })
     }
 
     /// What that campaign came to, if this build has made it.
@@ -103,6 +103,9 @@ mod tests {
         ledger.file.write_all(b"nonsense\n").unwrap();
         let wrong = Ledger::open(&path).unwrap_err().to_string();
         assert!(wrong.starts_with("line 4: "), "{wrong}");
+        std::fs::write(&path, "notes\nand their last line").unwrap();
+        assert!(Ledger::open(&path).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "notes\nand their last line");
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -7,6 +7,7 @@ mod simpler;
 
 use crate::guard::guarded;
 use crate::run::judge_scenario;
+use crate::sense::nonsense;
 use crate::violation::Violation;
 use std::iter::once;
 use std::ops::Range;
@@ -121,6 +122,10 @@ impl Shrinker {
 
     /// What it breaks.
     fn ends_with(&mut self, scenario: &Scenario) -> Option<Violation> {
+        // Whoever replays the file would be told that it makes no sense.
+        if nonsense(scenario).is_some() {
+            return None;
+        }
         self.runs += 1;
         run(scenario, self.mistake).0
     }

@@ -2,13 +2,14 @@
 
 mod shrunk;
 
+use crate::subject::planted;
 use crate::{Ended, Exit};
 use sim_tests::Kin;
 use sim_tests::hunt::{
     FOUND_PER_CENT, Find, Hunted, Ledger, MEDIAN_CPU_S, MEDIAN_LINES, MEDIAN_SEEDS, MOST_LINES,
     Outcome, Plan, campaign, group_of,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use zoetrope_io_sim::Mistake;
@@ -17,10 +18,11 @@ use zoetrope_io_sim::Mistake;
 #[command(after_help = "\
 Each seed is run as one server that stands alone and as an ensemble, until one of both breaks a promise. Mistakes of the
 core are there when this program was built with them: cargo run --release -p sim-tests --features planted-bugs --bin
-zoetrope-sim -- hunt --all")]
+zoetrope-sim -- hunt --all
+Ends with 0 when every campaign has found its mistake, with 1 when one has not.")]
 pub(crate) struct Args {
     /// Which mistakes
-    #[arg(value_name = "PLANT", value_parser = mistake, conflicts_with_all = ["all", "list"])]
+    #[arg(value_name = "PLANT", value_parser = planted, conflicts_with_all = ["all", "list"])]
     plants: Vec<Mistake>,
     /// All of them
     #[arg(long, conflicts_with = "list")]
@@ -49,11 +51,6 @@ pub(crate) struct Args {
     write: Option<PathBuf>,
 }
 
-fn mistake(name: &str) -> Result<Mistake, String> {
-    let known = Mistake::all().into_iter().find(|mistake| mistake.name() == name);
-    known.ok_or_else(|| "hunt --list says which there are".to_owned())
-}
-
 pub(crate) fn run(args: &Args) -> Ended {
     let all = Mistake::all();
     if args.list {
@@ -66,6 +63,9 @@ pub(crate) fn run(args: &Args) -> Ended {
     if wanted.is_empty() {
         return Err("which mistakes? PLANT..., --all or --list".into());
     }
+    // Files that cannot be written are better known before hours have passed.
+    args.write.as_ref().map_or(Ok(()), |file| page(file).map(|_| ()))?;
+    args.shrink.as_ref().map_or(Ok(()), |dir| shrunk::prepare(dir))?;
     let plan = Plan { campaigns: args.campaigns.max(1), seeds: args.seeds };
     let open =
         |file: &PathBuf| Ledger::open(file).map_err(|error| format!("{}: {error}", file.display()));
@@ -244,22 +244,27 @@ fn table(hunted: &[Hunted], shrunk: &[Option<usize>]) -> String {
     out
 }
 
+/// What stands in the page before and behind the table.
+fn page(file: &Path) -> Result<(String, String), String> {
+    let name = file.display();
+    let page = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+    let parts = page.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?)));
+    let (head, (_, tail)) =
+        parts.ok_or_else(|| format!("{name} does not say where the table begins and ends"))?;
+    Ok((head.to_owned(), tail.to_owned()))
+}
+
 fn write(
-    file: &PathBuf,
+    file: &Path,
     hunted: &[Hunted],
     shrunk: &[Option<usize>],
     score: &str,
 ) -> Result<(), String> {
-    let name = file.display();
-    let page = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
-    let parts = page.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?)));
-    let Some((head, (_, tail))) = parts else {
-        return Err(format!("{name} does not say where the table begins and ends"));
-    };
+    let (head, tail) = page(file)?;
     let swarm = sim_tests::hunt::swarm_hash();
     let text = format!(
         "{head}{BEGIN}\nCode and settings of the swarm: `{swarm}`.\n\n{score}\n{}\n{END}{tail}",
         table(hunted, shrunk)
     );
-    std::fs::write(file, text).map_err(|error| format!("{name}: {error}"))
+    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
 }

@@ -19,6 +19,8 @@ mod view;
 use clap::{Parser, Subcommand};
 use exit::Exit;
 use std::error::Error;
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// How a subcommand ends; an error is one of the harness.
@@ -79,12 +81,20 @@ fn run(command: &Command) -> Ended {
     }
 }
 
+/// Prints a line. A reader that went away, like `head`, is no failure: what remains is done, and the exit code told.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Whoever reads what is printed may stop reading (`| head`). Nobody would read a panic either.
 fn end_when_nobody_reads() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let said = panic.payload().downcast_ref::<String>();
-        if said.is_some_and(|said| said.starts_with("failed printing to stdout")) {
+        if let Some(said) = said.filter(|said| said.starts_with("failed printing to stdout")) {
+            if !said.contains("Broken pipe") {
+                eprintln!("zoetrope-sim: {said}");
+            }
             std::process::exit(Exit::Harness as i32);
         }
         usual(panic);

@@ -1,6 +1,7 @@
 //! `merge`: the results of several machines as one.
 
 use crate::run::{ResultFiles, print_failure, print_tally};
+use crate::subject::option;
 use crate::{Ended, Exit};
 use sim_tests::Tally;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,9 @@ pub(crate) struct Args {
 fn read(file: &Path) -> Result<Tally, String> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
+    if text.is_empty() {
+        return Err(format!("{name}: it is empty: its run has not come to an end"));
+    }
     Tally::parse(&text).map_err(|error| format!("{name}: {error}"))
 }
 
@@ -33,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Ended {
     }
     let sum = sum.ok_or("no file was given")?;
     for failure in &sum.failures {
-        print_failure(failure, "");
+        print_failure(failure, &option(&sum.mistake));
     }
     print_tally(&sum);
     args.sum.write(&sum)?;

@@ -1,10 +1,10 @@
 //! `replay`: a scenario once more, or with other seeds, or step by step.
 
 use crate::subject::{Planted, Subject};
-use crate::time::duration;
-use crate::{Ended, Exit};
+use crate::time::{duration, us};
+use crate::{Ended, Exit, say};
 use sim_tests::{Violation, Visit, guarded, judge, watched};
-use std::io::Write;
+use std::iter::once;
 use std::time::Duration;
 use zoetrope_core::Server;
 use zoetrope_io_sim::{Event, Judge, Mistake, Outcome, Record, Scenario, Step, World, role_of};
@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     planted: Planted,
     /// Replay it with the first N seeds instead of its own, to see how often its story comes to pass
-    #[arg(long, value_name = "N", conflicts_with_all = ["until", "step"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["until", "step"], value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// Stop at that simulated time, like 12.5s, and show what the servers are then
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -41,15 +41,17 @@ pub(crate) fn run(args: &Args) -> Ended {
         match &verdict {
             Ok(report) => {
                 let trace = report.trace;
-                println!("{name}, seed {seed}: every promise was kept, trace {trace:016x}");
+                say(format_args!(
+                    "{name}, seed {seed}: every promise was kept, trace {trace:016x}"
+                ));
             }
-            Err(violation) => println!("{name}, seed {seed}: {violation}"),
+            Err(violation) => say(format_args!("{name}, seed {seed}: {violation}")),
         }
         broken += u64::from(verdict.is_err());
         exit = exit.and(Exit::of(verdict.err().as_ref()));
     }
     if all > 1 {
-        println!("{broken} of {all} runs broke a promise");
+        say(format_args!("{broken} of {all} runs broke a promise"));
     }
     Ok(exit)
 }
@@ -63,8 +65,7 @@ struct Printer {
 impl Record for Printer {
     fn record(&mut self, event: Event) {
         if self.from.is_some_and(|from| event.now >= from) {
-            // A reader that went away, like `head`, is no failure.
-            let _ = writeln!(std::io::stdout(), "{event}");
+            say(event);
         }
     }
 }
@@ -84,15 +85,19 @@ impl Visit for Look {
         }
         let outcome = world.play(&self.steps);
         let shown = match (self.until, world.is_stopped()) {
-            (Some(_), true) => world
-                .servers()
-                .map(|(sid, server)| format!("server {sid}: {}", state(server)))
-                .collect(),
-            (Some(_), false) => vec![format!("the run ended at {} µs", world.now())],
+            (Some(_), true) => servers(&world),
+            (Some(_), false) => {
+                let ended = format!("the run ended at {} µs", world.now());
+                once(ended).chain(servers(&world)).collect()
+            }
             (None, _) => Vec::new(),
         };
         (outcome, shown)
     }
+}
+
+fn servers<J: Judge + Clone>(world: &World<J>) -> Vec<String> {
+    world.servers().map(|(sid, server)| format!("server {sid}: {}", state(server))).collect()
 }
 
 fn state(server: Option<&Server>) -> String {
@@ -114,7 +119,6 @@ fn state(server: Option<&Server>) -> String {
 }
 
 fn look(args: &Args, scenario: Scenario, name: &str) -> Ended {
-    let us = |time: Duration| time.as_micros() as u64;
     let from = args.step.then(|| args.from.map_or(0, us));
     let (until, mistake): (_, Mistake) = (args.until.map(us), args.planted.mistake);
     let look = Look { steps: scenario.steps.clone(), until };
@@ -123,13 +127,13 @@ fn look(args: &Args, scenario: Scenario, name: &str) -> Ended {
     let violation = match run {
         Err(crash) => Some(Violation::of_crash(&crash)),
         Ok((outcome, shown)) => {
-            shown.iter().for_each(|line| println!("{line}"));
+            for line in shown {
+                say(line);
+            }
             outcome.violation.map(Violation::of_judge)
         }
     };
-    match &violation {
-        None => println!("{name}, seed {seed}: every promise was kept"),
-        Some(violation) => println!("{name}, seed {seed}: {violation}"),
-    }
+    let verdict = violation.as_ref().map_or("every promise was kept".to_owned(), |v| v.to_string());
+    say(format_args!("{name}, seed {seed}: {verdict}"));
     Ok(Exit::of(violation.as_ref()))
 }

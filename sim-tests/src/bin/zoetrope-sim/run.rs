@@ -2,7 +2,7 @@
 
 use crate::subject::{Planted, seed};
 use crate::time::duration;
-use crate::{Ended, Exit};
+use crate::{Ended, Exit, say};
 use sim_tests::{Campaign, Failure, Kin, Met, News, Shard, Tally};
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
@@ -54,10 +54,9 @@ pub(crate) struct ResultFiles {
 }
 
 impl ResultFiles {
-    /// A file that cannot be written is better known before hours have passed.
     fn prepare(&self) -> Result<(), String> {
         let mut files = self.out.iter().chain(&self.coverage);
-        files.try_for_each(|file| write_to(file, ""))
+        files.try_for_each(|file| can_be_written(file))
     }
 
     pub(crate) fn write(&self, tally: &Tally) -> Result<(), String> {
@@ -68,6 +67,12 @@ impl ResultFiles {
             .as_ref()
             .map_or(Ok(()), |file| write_to(file, &tally.coverage.page(tally.runs)))
     }
+}
+
+/// A file that cannot be written is better known before hours have passed. What stands in it stays until then.
+pub(crate) fn can_be_written(file: &Path) -> Result<(), String> {
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
+    opened.map(|_| ()).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn write_to(file: &Path, text: &str) -> Result<(), String> {
@@ -137,16 +142,21 @@ pub(crate) fn run(args: &Args) -> Ended {
         News::Progress(tally) => progress.show(tally),
     });
     progress.clear();
-    print_tally(&tally);
     args.files.write(&tally)?;
+    print_tally(&tally);
+    if tally.runs == 0 {
+        return Err("no seed was run: there was no time, or none is of this shard".into());
+    }
     Ok(tally.worst().map_or(Exit::Kept, Exit::of_kind))
 }
 
 /// A failure, and the line that shows it again.
 pub(crate) fn print_failure(failure: &Failure, options: &str) {
     let Failure { swarm, seed, kind, violation, .. } = failure;
-    println!("seed {seed}, {swarm}: {kind} violation: {violation}");
-    println!("  replay: zoetrope-sim replay --seed {seed} --{swarm}{options}");
+    say(format_args!(
+        "seed {seed}, {swarm}: {kind} violation: {violation}\n  \
+         replay: zoetrope-sim replay --seed {seed} --{swarm}{options}"
+    ));
 }
 
 /// What was seen.

@@ -1,5 +1,6 @@
 //! `shrink`: a run that fails, made small.
 
+use crate::run::can_be_written;
 use crate::subject::{Planted, Subject};
 use crate::time::duration;
 use crate::{Ended, Exit};
@@ -30,6 +31,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Ended {
     let (scenario, name) = args.subject.read()?;
+    args.out.as_ref().map_or(Ok(()), |file| can_be_written(file))?;
     let effort = Effort { cpu_s: args.cpu.as_secs_f64(), seeds: args.backgrounds };
     let Some(shrunk) = shrink(&scenario, args.planted.mistake, effort) else {
         println!(
@@ -48,14 +50,18 @@ pub(crate) fn run(args: &Args) -> Ended {
         None => print!("{text}"),
     }
     let Oftenness { seeds, fails, alike } = oftenness;
-    println!("{name}, seed {}: {violation}", scenario.seed);
-    println!(
-        "{} lines before, {} after; {runs} runs, {cpu_s:.1} CPU seconds; {fails} of {seeds} other seeds fail, {alike} by \
+    let summary = format!(
+        "{name}, seed {}, made small, seed {}: {violation}\n{} lines before, {} after; {runs} runs, {cpu_s:.1} CPU seconds; {fails} of {seeds} other seeds fail, {alike} by \
          the same judge ({counting_cpu_s:.1} CPU seconds)",
-        lines.0, lines.1
+        scenario.seed, small.seed, lines.0, lines.1
     );
-    if let Some(file) = &args.out {
-        println!("  replay: zoetrope-sim replay {}{}", file.display(), args.planted.option());
+    match &args.out {
+        Some(file) => {
+            let planted = args.planted.option();
+            println!("{summary}\n  replay: zoetrope-sim replay {}{planted}", file.display());
+        }
+        // What is printed is the file.
+        None => eprintln!("{summary}"),
     }
     Ok(Exit::of(Some(&violation)))
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use sim_tests::Kin;
+use sim_tests::sense::{hint, nonsense, strays};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use zoetrope_io_sim::{Mistake, Scenario};
@@ -17,19 +18,28 @@ pub(crate) struct Planted {
 impl Planted {
     /// The option that says it, for a line that replays.
     pub(crate) fn option(self) -> String {
-        match self.mistake {
-            Mistake::None => String::new(),
-            mistake => format!(" --mistake {}", mistake.name()),
-        }
+        option(&self.mistake.name())
     }
 }
 
+/// The option that says a mistake of that name.
+pub(crate) fn option(mistake: &str) -> String {
+    if mistake == Mistake::None.name() { String::new() } else { format!(" --mistake {mistake}") }
+}
+
 fn mistake(name: &str) -> Result<Mistake, String> {
-    let all = || [Mistake::None].into_iter().chain(Mistake::all());
-    let known = all().find(|mistake| mistake.name() == name);
+    if name == Mistake::None.name() { Ok(Mistake::None) } else { planted(name) }
+}
+
+/// A mistake that this program was built with.
+pub(crate) fn planted(name: &str) -> Result<Mistake, String> {
+    let known = Mistake::all().into_iter().find(|mistake| mistake.name() == name);
     known.ok_or_else(|| {
-        let names: Vec<String> = all().map(Mistake::name).collect();
-        format!("the mistakes are {}", names.join(", "))
+        let built = match cfg!(feature = "planted-bugs") {
+            true => "",
+            false => "; this program was built without `--features planted-bugs`, and has none of the core's",
+        };
+        format!("`hunt --list` says which there are{built}")
     })
 }
 
@@ -45,16 +55,16 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
 #[group(skip)]
 pub(crate) struct Subject {
     /// A scenario file
-    #[arg(value_name = "FILE", conflicts_with = "seed", required_unless_present = "seed")]
+    #[arg(value_name = "FILE", conflicts_with = "seed")]
     pub(crate) file: Option<PathBuf>,
     /// The scenario of that seed of a swarm, as `run` runs it
     #[arg(long, value_name = "N", value_parser = seed)]
     pub(crate) seed: Option<u64>,
     /// The seed is of the swarm of one server that stands alone
-    #[arg(long, requires = "seed", conflicts_with = "ensemble")]
+    #[arg(long, conflicts_with_all = ["file", "ensemble"])]
     pub(crate) alone: bool,
     /// The seed is of the swarm of ensembles (the default)
-    #[arg(long, requires = "seed")]
+    #[arg(long, conflicts_with = "file")]
     pub(crate) ensemble: bool,
 }
 
@@ -67,13 +77,24 @@ impl Subject {
                 let kin = if self.alone { Kin::Alone } else { Kin::Ensemble };
                 Ok((kin.scenario(seed), format!("swarm {kin}")))
             }
-            (None, None) => Err("a scenario file or --seed N is needed".into()),
+            (None, None) => Err("which run? FILE, or --seed N".into()),
         }
     }
 }
 
-/// Reads a scenario file.
+/// Reads a scenario file, and says what it names that is not there.
 pub(crate) fn read(file: &Path) -> Result<Scenario, Box<dyn Error>> {
     let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-    Ok(Scenario::parse(&text).map_err(|error| format!("{}: {error}", file.display()))?)
+    let name = file.display();
+    let scenario = Scenario::parse(&text).map_err(|error| {
+        let hint = hint(&error.to_string());
+        format!("{name}: {error}{hint}")
+    })?;
+    if let Some(why) = nonsense(&scenario) {
+        return Err(format!("{name}: {why}").into());
+    }
+    for stray in strays(&scenario) {
+        eprintln!("zoetrope-sim: {name}: {stray}");
+    }
+    Ok(scenario)
 }

@@ -1,7 +1,7 @@
 //! `view`: a run as one HTML file to look at.
 
 use crate::subject::{Planted, Subject};
-use crate::time::duration;
+use crate::time::{duration, us};
 use crate::{Ended, Exit};
 use sim_tests::{About, Film, Violation, Visit, guarded, page, watched};
 use std::path::PathBuf;
@@ -47,7 +47,6 @@ impl Visit for Play {
 pub(crate) fn run(args: &Args) -> Ended {
     let (scenario, name) = args.subject.read()?;
     let (seed, story, text) = (scenario.seed, scenario.story.clone(), scenario.to_short_text());
-    let us = |time: Duration| time.as_micros() as u64;
     let film = Film::new(args.from.map_or(0, us));
     let (record, mistake) = (film.clone(), args.planted.mistake);
     let play = Play { steps: scenario.steps.clone(), until: args.until.map(us) };

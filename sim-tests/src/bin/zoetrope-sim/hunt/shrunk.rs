@@ -12,9 +12,13 @@ fn file_of(dir: &Path, mistake: Mistake) -> PathBuf {
     dir.join(format!("{}.toml", mistake.name()))
 }
 
+/// Makes the directory.
+pub(super) fn prepare(dir: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))
+}
+
 /// Shrinks the first find of each mistake into a file of its name. What is there already stays.
 pub(super) fn shrink_all(dir: &Path, hunted: &[Hunted]) -> Result<(), String> {
-    std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     for one in hunted {
         let (name, file) = (one.mistake.name(), file_of(dir, one.mistake));
         let Some(find) = one.campaigns.iter().flatten().next() else { continue };
