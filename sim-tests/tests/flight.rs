@@ -190,6 +190,10 @@ fn the_program_replays_a_directory_and_goes_to_any_moment() {
     assert!(said.contains("role ") && said.contains("czxid 0x0"), "{said}");
     let (said, code) = journal(&[&first, "--at", "2040-01-01T00:00:00Z"]);
     assert!(code == 2 && said.contains("is not in it"), "{code}: {said}");
+    let (said, code) = journal(&[&first, "--at", "2001-01-01T00:00:00Z"]);
+    assert!(code == 2 && said.contains("was before"), "{code}: {said}");
+    let (said, code) = journal(&[&first, "--znode", "/"]);
+    assert!(code == 0 && said.contains("czxid 0x0"), "{code}: {said}");
     let page = path("page.html");
     let (said, code) = journal(&[&first, "--view", &page]);
     assert!(code == 0 && said.contains(" events, "), "{code}: {said}");

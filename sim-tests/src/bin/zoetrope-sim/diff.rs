@@ -9,8 +9,8 @@ use zoetrope_io_sim::{Event, Judge, Mistake, Record, Step, World};
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-A and B are scenario files, or what `replay --step` of this or another build has printed. Ends with 0 whether they
-part or not.")]
+A and B are scenario files, or what `replay --step` of this or another build has printed. --mistake is put
+into B alone. Ends with 0 whether they part or not.")]
 pub(crate) struct Args {
     /// One run
     #[arg(value_name = "A")]
@@ -18,13 +18,12 @@ pub(crate) struct Args {
     /// The other
     #[arg(value_name = "B")]
     two: PathBuf,
-    /// Seed of both instead of their own
+    /// Seed of both instead of their own, where they are scenarios
     #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
     /// So many events before the place, and behind it
     #[arg(long, value_name = "N", default_value_t = 10)]
     context: usize,
-    /// In B alone
     #[command(flatten)]
     planted: Planted,
 }
@@ -53,7 +52,20 @@ impl Visit for Play {
 fn lines(file: &Path, seed: Option<u64>, mistake: Mistake) -> Result<Vec<String>, Box<dyn Error>> {
     if file.extension().is_none_or(|end| end != "toml") {
         let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-        return Ok(text.lines().map(str::to_owned).collect());
+        // Of what `replay --step` prints, an event begins with its time, and a panic is the last one.
+        let is_event = |line: &&str| {
+            let line = line.trim_start();
+            line.starts_with(|c: char| c.is_ascii_digit()) || line.starts_with("panicked at")
+        };
+        let events: Vec<String> = text.lines().filter(is_event).map(str::to_owned).collect();
+        if events.is_empty() {
+            let name = file.display();
+            return Err(format!(
+                "{name}: no events are in it; the name of a scenario ends with .toml"
+            )
+            .into());
+        }
+        return Ok(events);
     }
     let mut scenario = read(file)?;
     scenario.seed = seed.unwrap_or(scenario.seed);

@@ -47,10 +47,11 @@ impl Exit {
     pub(crate) fn and(self, other: Self) -> Self {
         let rank = |exit| match exit {
             Self::Kept => 0,
-            Self::Liveness => 1,
-            Self::Safety => 2,
-            Self::Crash => 3,
-            Self::Harness => 4,
+            // What was judged counts more than what was not.
+            Self::Harness => 1,
+            Self::Liveness => 2,
+            Self::Safety => 3,
+            Self::Crash => 4,
         };
         if rank(other) > rank(self) { other } else { self }
     }

@@ -2,7 +2,7 @@
 
 use crate::subject::{read, seed};
 use crate::{Ended, Exit};
-use sim_tests::{Violation, judge_and_keep_files};
+use sim_tests::{Violation, guarded, judge_and_keep_files};
 use std::path::PathBuf;
 use zoetrope_io_sim::{Fault, Keep, Scenario, Step};
 
@@ -18,7 +18,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = seed)]
     seed: Option<u64>,
     /// Simulated seconds of the hard work
-    #[arg(long, value_name = "N", default_value_t = 3600, conflicts_with = "file")]
+    #[arg(long, value_name = "N", default_value_t = 3600, conflicts_with = "file",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seconds: u64,
 }
 
@@ -46,10 +47,16 @@ pub(crate) fn run(args: &Args) -> Ended {
     if scenario.peers.is_some() {
         return Err("only the disk of a server that stands alone can be written out".into());
     }
-    let (report, files) = judge_and_keep_files(&scenario);
-    if let Some(text) = report.violation {
-        let violation = Violation::of_judge(text);
-        println!("seed {}: {violation}", scenario.seed);
+    let seed = scenario.seed;
+    let (violation, report, files) = match guarded(move || judge_and_keep_files(&scenario)) {
+        Ok((report, files)) => (report.violation.clone().map(Violation::of_judge), report, files),
+        Err(crash) => {
+            println!("seed {seed}: {}", Violation::of_crash(&crash));
+            return Ok(Exit::Crash);
+        }
+    };
+    if let Some(violation) = violation {
+        println!("seed {seed}: {violation}");
         return Ok(Exit::of(Some(&violation)));
     }
     let directory = args.directory.join("version-2");

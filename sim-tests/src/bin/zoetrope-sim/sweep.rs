@@ -70,6 +70,9 @@ pub(crate) fn run(args: &Args) -> Ended {
         swept.continuations as f64 / cpu.max(1e-9) * 60.0,
         swept.branches
     );
+    if let Some(effect) = args.effect.filter(|effect| !(1..=swept.found).contains(effect)) {
+        return Err(format!("there is no effect {effect}: they are 1 to {}", swept.found).into());
+    }
     let exit = swept.failures.iter().map(|fall| Exit::of(Some(&fall.violation)));
     let exit = exit.fold(Exit::Kept, Exit::and);
     let all = args.effect.map_or(swept.found, |_| 1);

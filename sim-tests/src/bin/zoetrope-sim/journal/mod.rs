@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Write what happens up to there, or in the whole of the last file, as one HTML file to look at
     #[arg(long, value_name = "FILE")]
     view: Option<PathBuf>,
-    /// Show this znode as well
+    /// Show this znode as well; without --at: as it is at the end of each file
     #[arg(long, value_name = "ZNODE")]
     znode: Option<String>,
 }
@@ -68,6 +68,8 @@ struct Outcome {
     begins_with_the_process: bool,
     /// The moment that was asked for is in it.
     found: bool,
+    /// That moment was over when it was begun.
+    begins_later: bool,
 }
 
 #[derive(Default)]
@@ -159,7 +161,8 @@ fn replay(bytes: &[u8], look: &Look) -> Outcome {
         if let Some(at) = &look.at
             && at.is_reached(&replay, counts.inputs + counts.turns)
         {
-            outcome.found = true;
+            outcome.begins_later = counts.inputs + counts.turns == 0 && at.is_before(&replay);
+            outcome.found = !outcome.begins_later;
             break;
         }
         let at = replay.at();
@@ -211,9 +214,10 @@ pub(crate) fn run(args: &Args) -> Ended {
         let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let events = Arc::new(AtomicU64::new(0));
         let (at, znode) = (args.at.clone(), args.znode.clone());
+        let show = args.state || (znode.is_some() && at.is_none());
         // Every file begins a film of its own; the last of them is shown.
         let film = args.view.as_ref().map(|_| Film::new(0));
-        let look = Look { film: film.clone(), events: events.clone(), at, show: args.state, znode };
+        let look = Look { film: film.clone(), events: events.clone(), at, show, znode };
         let outcome = match guarded(move || replay(&bytes, &look)) {
             Ok(outcome) => outcome,
             Err(crash) => Outcome {
@@ -241,6 +245,9 @@ pub(crate) fn run(args: &Args) -> Ended {
         }
         exit = exit.and(outcome.exit.unwrap_or(Exit::Kept));
         (continued, found) = (outcome.continued, outcome.found);
+        if let (Some(at), true) = (&args.at, outcome.begins_later) {
+            return Err(format!("{at} was before {} begins", path.display()).into());
+        }
         if found || (args.view.is_some() && outcome.exit.is_some()) {
             break;
         }

@@ -23,8 +23,8 @@ impl FromStr for Moment {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(hex) = text.strip_prefix("0x") {
-            let zxid = u64::from_str_radix(hex, 16).map_err(|_| format!("{text} is no zxid"))?;
-            return Ok(Self::Applied(Zxid(zxid as i64)));
+            let zxid = i64::from_str_radix(hex, 16).ok().filter(|zxid| *zxid >= 0);
+            return zxid.map(|zxid| Self::Applied(Zxid(zxid))).ok_or(format!("{text} is no zxid"));
         }
         if let Some(number) = text.strip_prefix('#') {
             let number = number.parse().map_err(|_| format!("{text} is no event"))?;
@@ -54,6 +54,15 @@ impl Moment {
             Self::Wall(wall_ms) => replay.next_now().is_some_and(|next| next.wall_ms >= *wall_ms),
             Self::Applied(zxid) => has_applied(replay, *zxid),
             Self::Event(number) => events >= *number,
+        }
+    }
+
+    /// Was it over already, at the place where the replay is?
+    pub(super) fn is_before(&self, replay: &Replay<'_>) -> bool {
+        match self {
+            Self::Wall(wall_ms) => replay.now().wall_ms > *wall_ms,
+            Self::Applied(zxid) => replay.server().zxid_applied() > *zxid,
+            Self::Event(_) => false,
         }
     }
 }
@@ -88,7 +97,16 @@ mod tests {
         assert_eq!("20261122T143440.123Z".parse(), Ok(Moment::Wall(1_795_358_080_123)));
         assert_eq!("0x200000010".parse(), Ok(Moment::Applied(Zxid(0x2_0000_0010))));
         assert_eq!("#12".parse(), Ok(Moment::Event(12)));
-        for wrong in ["", "12", "0xg", "#", "2026-11-22", "2026-11-22T14:34:40"] {
+        for wrong in [
+            "",
+            "12",
+            "0xg",
+            "0xffffffffffffffff",
+            "0x-1",
+            "#",
+            "2026-11-22",
+            "2026-11-22T14:34:40",
+        ] {
             assert!(wrong.parse::<Moment>().is_err(), "{wrong}");
         }
     }
