@@ -220,8 +220,6 @@ plants! {
     TornTailIsDamage = "D19",
     /// A record counts whatever its checksum says.
     ChecksumNotCompared = "classic: torn tail accepted",
-    /// What a start has read counts, though its fsync never returned.
-    ReadIsDurable = "D-c",
     /// A snapshot is labelled with what is proposed, not with what is in it.
     SnapshotLabelAhead = "D-e",
     /// The first record behind a snapshot is not replayed.
@@ -234,7 +232,7 @@ plants! {
     DeletionLeavesParent = "F04, ZOOKEEPER-3125",
     /// A snapshot holds znodes created meanwhile, and their replay leaves the parent behind.
     CreationLeavesParent = "F04, ZOOKEEPER-3249",
-    /// The replay of a creation takes the parent's version back.
+    /// A snapshot holds znodes created meanwhile, and the replay of a creation takes the parent's version back.
     ReplayLowersParent = "F04, ZOOKEEPER-1046",
     /// A snapshot holds znodes created meanwhile, whose ACL it may not know, and their replay leaves it at that.
     SnapshotAclStays = "F05, ZOOKEEPER-3306, ZOOKEEPER-4799, ZOOKEEPER-4846",
@@ -330,8 +328,6 @@ plants! {
     ObserversToldEarly = "O2",
     /// A connection that was paused is never read again.
     NeverResumed = "classic: back-pressure stall",
-    /// Reads that wait for a slow reader are forgotten when it has read.
-    SlowReaderForgotten = "classic: lost wake-up",
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -58,15 +58,6 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    /// A link of a server is gone: what it acknowledged on that link says nothing of what it holds on the next one.
-    fn forget(&mut self, sid: Sid) {
-        self.acks.forget(sid);
-        // Before it is established, only those count that are still there to be led.
-        if !self.is_established() {
-            self.ready.remove(&sid);
-        }
-    }
-
     pub(super) fn new(epochs: Epochs, last: Zxid, now: Instant) -> Self {
         Self {
             stage: Stage::Discovery,
@@ -85,6 +76,15 @@ impl Leader {
             judge_at: now,
             established_at: now,
             ended: Ended::default(),
+        }
+    }
+
+    /// A link of a server is gone: what it acknowledged on that link says nothing of what it holds on the next one.
+    fn forget(&mut self, sid: Sid) {
+        self.acks.forget(sid);
+        // Before it is established, only those count that are still there to be led.
+        if !self.is_established() {
+            self.ready.remove(&sid);
         }
     }
 

@@ -517,9 +517,6 @@ impl Server {
         let taken = conn.sent - before;
         conn.events_unsent = conn.events_unsent.saturating_sub(taken).min(conn.unsent());
         self.clients.unsent -= taken;
-        if planted(Plant::SlowReaderForgotten) {
-            return;
-        }
         self.pump(id);
     }
 

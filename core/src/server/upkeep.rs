@@ -204,14 +204,10 @@ impl Server {
         if !recovered.logs.is_empty() {
             self.effects.push(Effect::FsyncDir);
         }
-        let unsettled = match planted(Plant::ReadIsDurable) {
-            true => &[],
-            false => &recovered.logs[..],
-        };
-        for file in unsettled {
+        for file in &recovered.logs {
             self.effects.push(Effect::Fsync { file: *file, branch: SETTLING, upto: 0 });
         }
-        self.unsettled = unsettled.len();
+        self.unsettled = recovered.logs.len();
         self.settling = Some(recovered);
         if self.unsettled == 0 {
             self.on_settled();

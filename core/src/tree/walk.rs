@@ -87,8 +87,9 @@ impl DataTree {
         while let (true, Some(at)) = (go_on, walk.next) {
             walk.next = self.after(at);
             let node = self.node(at);
-            let newcomers =
-                planted(Plant::SnapshotAclStays) || planted(Plant::CreationLeavesParent);
+            let newcomers = planted(Plant::SnapshotAclStays)
+                || planted(Plant::CreationLeavesParent)
+                || planted(Plant::ReplayLowersParent);
             if walk.new.contains(&at) && !newcomers {
                 continue;
             }
