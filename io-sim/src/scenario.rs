@@ -52,6 +52,12 @@ pub struct Scenario {
     /// 32 KiB, and what a real server sends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_budget: Option<u32>,
+    /// Bytes of replies that a client may leave unread before what it asks for waits; left out: 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_budget: Option<u32>,
+    /// Bytes of a snapshot that are written at a time; left out: 2 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<u32>,
     /// Ids of servers whose votes are heard as Java 3.4 says them: without a configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub old_votes: Vec<u32>,

@@ -1,5 +1,6 @@
 //! What is wrong with a scenario file: where, what was expected, and what was probably meant.
 
+use crate::scenario::Scenario;
 use std::fmt;
 
 /// A scenario file that cannot be read: line, column and what was expected.
@@ -25,10 +26,41 @@ impl ScenarioError {
             None if said.contains("exactly 1 element") => {
                 "one step, one thing: each has its own { }\n".to_owned()
             }
-            None => String::new(),
+            None => hint(said).to_owned(),
         };
         Self(format!("{error}{hint}"))
     }
+}
+
+/// What was probably meant by a line of the wrong form.
+fn hint(said: &str) -> &'static str {
+    let unknown = said.split_once("unknown variant `").and_then(|(_, rest)| rest.split_once('`'));
+    match unknown {
+        // Only steps are called so: `said` names all that was expected.
+        Some((word, _)) if said.contains("`fault-at`") && is_fault(word) => {
+            "this is a fault; a step that brings one says so: { fault = ... }, { fault-at = ... } or { fault-when = ... }\n"
+        }
+        _ if said.contains("available keys: at, fault") => {
+            "what happens there comes behind `fault =`: { at = \"leader\", fault = { isolate = 5000 } }\n"
+        }
+        _ if said.contains("unit variant, expected newtype variant") => {
+            "it needs a number: { word = 5000 }\n"
+        }
+        _ if said.contains("unit variant, expected struct variant") => {
+            "it needs its values in braces, and { } where all of them may be left out: { word = { } }\n"
+        }
+        _ if said.contains("expected table, found") => {
+            "it takes no value and stands alone, or takes several with their names: \"word\" or { word = { name = 5000 } }\n"
+        }
+        _ => "",
+    }
+}
+
+/// Is that what a fault is called? The reader names all of them to whoever knows none.
+fn is_fault(word: &str) -> bool {
+    let text = "story = ''\nseed = 0\nsteps = [{ fault = '?' }]";
+    let said = toml::from_str::<Scenario>(text).map_err(|error| error.message().to_owned());
+    said.is_err_and(|said| said.contains(&format!("`{word}`")))
 }
 
 /// The known word next to the unknown one, if there is one that is near.
@@ -78,6 +110,12 @@ mod tests {
                 "\"leader\", \"follower\"",
             ),
             ("{ requests = 5, run = 3 }", 1, "one step, one thing"),
+            ("'heal'", 1, "{ fault = ... }"),
+            ("{ isolate = 5000 }", 3, "{ fault = ... }"),
+            ("{ fault-at = { at = 'leader', isolate = 5 } }", 31, "behind `fault =`"),
+            ("'await-leader'", 1, "it needs a number"),
+            ("{ fault = 'kill' }", 11, "in braces"),
+            ("{ expect-agreement = 5 }", 22, "stands alone"),
         ] {
             let error = Scenario::parse(&format!("{begin}{line}\n]")).unwrap_err().to_string();
             let place = format!("line 4, column {column}\n");

@@ -8,7 +8,7 @@ use crate::mistake::Mistake;
 use crate::net::Death;
 use crate::role;
 use crate::schedule::Class;
-use crate::world::{HostEvent, OwnEvent, World};
+use crate::world::{HostEvent, OwnEvent, SLICE, World};
 use std::collections::VecDeque;
 use zoetrope_core::{ChanId, ConnId, Effect, Input, Instant, Link, Milestone, Server, Sid, Timer};
 
@@ -310,6 +310,15 @@ impl<J: Judge> World<J> {
     fn plan_device(&mut self, host: usize, queue: Queue) {
         let front = self.hosts[host].queues.get(&queue).and_then(VecDeque::front);
         let Some(op) = front else { return };
+        let slow_us = match op {
+            _ if self.now >= self.hosts[host].slow_disk_until => 0,
+            // A snapshot in many slices takes no longer than one in few.
+            Op::Slice { at: 1.., bytes } => {
+                let share = bytes.len() as u64 * self.hosts[host].slow_disk_us / u64::from(SLICE);
+                share.min(self.hosts[host].slow_disk_us)
+            }
+            _ => self.hosts[host].slow_disk_us,
+        };
         let usual = match op {
             Op::Append { .. } | Op::Slice { .. } => self.streams.disk.between(5, 40),
             Op::Fsync { .. } | Op::FsyncDir => self.streams.disk.between(50, 800),
@@ -317,10 +326,7 @@ impl<J: Judge> World<J> {
             Op::Epochs { .. } => self.streams.disk.between(100, 2_000),
             Op::Rename { .. } | Op::Truncate { .. } | Op::Discard { .. } | Op::Remove { .. } => 20,
         };
-        let mut delay = usual + std::mem::take(&mut self.hosts[host].stall_disk_us);
-        if self.now < self.hosts[host].slow_disk_until {
-            delay += self.hosts[host].slow_disk_us;
-        }
+        let mut delay = usual + slow_us + std::mem::take(&mut self.hosts[host].stall_disk_us);
         if queue == Queue::Snapshot {
             delay += std::mem::take(&mut self.hosts[host].stall_snapshot_us);
         }

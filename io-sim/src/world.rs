@@ -111,6 +111,9 @@ pub struct World<J> {
 /// Longest a run may take, in simulated time: whoever waits longer waits for ever.
 const PATIENCE_US: u64 = 3_600_000_000;
 
+/// Bytes of a snapshot that are written at a time, unless a scenario says otherwise.
+pub(crate) const SLICE: u32 = 2 << 10;
+
 /// The ensemble a scenario describes; `None`: one server that stands alone.
 fn ensemble_of(scenario: &Scenario) -> Option<Ensemble> {
     let voters = scenario.peers?;
@@ -133,9 +136,9 @@ pub fn settings(scenario: &Scenario) -> Config {
     let mut config = Config { tick_ms: 2000, extended_types: true, ..Config::default() };
     config.limits.frame_max = 64 << 10;
     config.limits.frame_extra = 64 << 10;
-    config.limits.output_budget = 64 << 10;
+    config.limits.output_budget = scenario.client_budget.map_or(64 << 10, u64::from);
     config.storage.snap_count = scenario.snap_count;
-    config.storage.slice_bytes = 2 << 10;
+    config.storage.slice_bytes = scenario.slice.unwrap_or(SLICE);
     config.storage.reserve_step = 64 << 10;
     config.storage.held_reserve = 16 << 10;
     config.ensemble = ensemble_of(scenario);

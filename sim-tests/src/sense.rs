@@ -1,5 +1,4 @@
-//! What a scenario file says beyond its grammar: values that no run can do anything with, ids that nobody has, and what was
-//! probably meant by a line that has the wrong form.
+//! What a scenario file says beyond its grammar: values that no run can do anything with, and ids that nobody has.
 
 use zoetrope_io_sim::{Fault, Scenario, Step, Target};
 
@@ -49,6 +48,7 @@ fn head(scenario: &Scenario) -> Option<String> {
         ),
         (scenario.snap_count == 0, "snap_count is 0".to_owned()),
         (scenario.link_budget == Some(0), "link_budget is 0, so no server could speak".to_owned()),
+        (scenario.slice == Some(0), "slice is 0, so no snapshot would ever be written".to_owned()),
         (scenario.reap_every == Some(0), "reap_every is 0".to_owned()),
     ])
     .or_else(|| groups_of(peers.unwrap_or(0), groups))
@@ -191,38 +191,6 @@ pub fn strays(scenario: &Scenario) -> Vec<String> {
     said
 }
 
-/// What was probably meant where a line has the wrong form, by what its reader said. Words that are misspelt are told by
-/// the reader itself.
-pub fn hint(said: &str) -> &'static str {
-    let unknown = said.split_once("unknown variant `").and_then(|(_, rest)| rest.split_once('`'));
-    let is_step = said.contains("`expect-agreement`") && said.contains("`fault-at`");
-    match unknown {
-        Some((word, _)) if is_step && is_fault(word) => {
-            "this is a fault, and a step that brings one says so: { fault = ... }, { fault-at = ... } or { fault-when = ... }\n"
-        }
-        _ if said.contains("available keys: at, fault") => {
-            "what happens there comes behind `fault =`: { at = \"leader\", fault = { isolate = 5000 } }\n"
-        }
-        _ if said.contains("unit variant, expected newtype variant") => {
-            "it needs a number: { word = 5000 }\n"
-        }
-        _ if said.contains("unit variant, expected struct variant") => {
-            "it needs its values in braces, and { } where all of them may be left out: { word = { } }\n"
-        }
-        _ if said.contains("expected table, found") => {
-            "it takes no value and stands alone, or takes several with their names: \"word\" or { word = { name = 5000 } }\n"
-        }
-        _ => "",
-    }
-}
-
-/// Is that what a fault is called?
-fn is_fault(word: &str) -> bool {
-    let text = "story = ''\nseed = 0\nsteps = [{ fault = '?' }]";
-    let known = Scenario::parse(text).map_err(|error| error.to_string());
-    known.is_err_and(|said| said.contains(&format!("`{word}`")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,22 +257,5 @@ mod tests {
         for (said, whom) in said.iter().zip(whom) {
             assert!(said.contains(whom), "{said}");
         }
-    }
-
-    #[test]
-    fn lines_of_the_wrong_form_get_a_hint() {
-        for (steps, meant) in [
-            ("'heal'", "{ fault = ... }"),
-            ("{ isolate = 5000 }", "{ fault = ... }"),
-            ("{ fault-at = { at = 'leader', isolate = 5 } }", "behind `fault =`"),
-            ("'await-leader'", "it needs a number"),
-            ("{ fault = 'kill' }", "in braces"),
-            ("{ expect-agreement = 5 }", "stands alone"),
-        ] {
-            let text = format!("story = 'x'\nseed = 1\nsteps = [{steps}]");
-            let said = Scenario::parse(&text).expect_err("it has the wrong form").to_string();
-            assert!(hint(&said).contains(meant), "{steps}: {said}");
-        }
-        assert_eq!(hint("unknown variant `requets`, expected one of `fault-at`"), "");
     }
 }

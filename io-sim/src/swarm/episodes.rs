@@ -461,18 +461,28 @@ fn is_quorum(present: &[u32], peers: u32, groups: &[Vec<u32>]) -> bool {
     }
 }
 
-/// In some runs the tree changes a lot while a snapshot walks over it, and whoever took it starts from it.
-pub(super) fn slow_snapshot(seed: u64) -> Vec<Step> {
-    let mut rng = Rng::new(seed, "slow snapshot");
+/// In some runs the tree changes a lot while a snapshot walks over it, and whoever took it starts from it, before much
+/// else is written; and that several times.
+pub(super) fn slow_snapshots(seed: u64, servers: u32) -> Vec<Step> {
+    let mut rng = Rng::new(seed, "slow snapshots");
     if !rng.one_in(4) {
         return Vec::new();
     }
-    let sid = Target::Sid(rng.between(1, 3) as u32);
-    let (keep, down) = (*rng.pick(&KEEPS), rng.between(10, 2_000));
-    vec![
-        at(sid, Fault::SnapshotStall(rng.between(5, 800))),
-        at(sid, Fault::Snapshot),
-        Step::CrashAfter { op: "finish".to_owned(), skip: 0, keep, down, at: Some(sid) },
-        Step::Requests(rng.between(1, 100)),
-    ]
+    let mut steps = Vec::new();
+    for _ in 0..rng.between(2, 5) {
+        let sid = Target::Sid(rng.between(1, u64::from(servers)) as u32);
+        let keep = if rng.one_in(2) { Keep::All } else { *rng.pick(&KEEPS) };
+        let down = rng.between(10, 1_000);
+        steps.push(Step::Requests(rng.between(10, 60)));
+        steps.push(at(sid, Fault::SnapshotStall(rng.between(2, 400))));
+        steps.push(at(sid, Fault::Snapshot));
+        steps.push(Step::CrashAfter {
+            op: "finish".to_owned(),
+            skip: 0,
+            keep,
+            down,
+            at: Some(sid),
+        });
+    }
+    steps
 }

@@ -37,6 +37,7 @@ pub fn swarm(seed: u64) -> Scenario {
         steps.push(step);
     }
     steps.extend(moments::alone(seed));
+    steps.extend(episodes::slow_snapshots(seed, 1));
     steps.push(Step::Run(rng.between(1, 4000)));
     if rng.one_in(3) {
         steps.push(Step::Idle(rng.between(1000, 90_000)));
@@ -44,13 +45,31 @@ pub fn swarm(seed: u64) -> Scenario {
     steps.push(Step::ExpectService(20_000));
     Scenario {
         story: format!("Seed {seed} of the swarm."),
-        guards: String::new(),
-        retells: String::new(),
-        seed,
         clients: rng.between(2, 5) as u32,
         timeout_ms: *rng.pick(&[4_000, 6_000, 10_000, 30_000]),
         pipeline: *rng.pick(&[1, 4, 8, 16]),
         snap_count: *rng.pick(&[20, 60, 200, 1_000]),
+        without,
+        steps,
+        ..settings(seed)
+    }
+}
+
+/// What servers of both swarms are told alike, and nothing else: a scenario without steps. Drawn from streams of their own.
+fn settings(seed: u64) -> Scenario {
+    let mut room = Rng::new(seed, "room");
+    // A tree that is written in many slices changes while it is; who may leave little unread has to wait more often.
+    let slice = room.one_in(2).then(|| room.between(100, 2_000) as u32);
+    let client_budget = room.one_in(3).then(|| *room.pick(&[100, 400, 2_000]));
+    Scenario {
+        story: String::new(),
+        guards: String::new(),
+        retells: String::new(),
+        seed,
+        clients: 0,
+        timeout_ms: 0,
+        pipeline: 0,
+        snap_count: 0,
         peers: None,
         observers: 0,
         observer_masters: false,
@@ -58,13 +77,15 @@ pub fn swarm(seed: u64) -> Scenario {
         force_snapshot_sync: false,
         syncs: None,
         link_budget: None,
+        client_budget,
+        slice,
         old_votes: Vec::new(),
         read_only: false,
         quotas: Rng::new(seed, "quotas").one_in(4),
         reap_every: reap_every(seed),
         local_sessions: LocalSessions::Off,
-        without,
-        steps,
+        without: Vec::new(),
+        steps: Vec::new(),
     }
 }
 
@@ -162,7 +183,7 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         || steps.iter().any(of_tree)
         || Rng::new(seed, "settings of servers").one_in(20);
     steps.extend(episodes::short_reign(seed, peers, servers));
-    steps.extend(episodes::slow_snapshot(seed));
+    steps.extend(episodes::slow_snapshots(seed, servers));
     steps.extend(episodes::lingering(seed));
     steps.extend(episodes::former_reign(seed, peers));
     steps.extend(episodes::far_round(seed, peers));
@@ -189,9 +210,6 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
     steps.extend(episodes::without_some(seed, peers, &groups, tight || by_tree));
     Scenario {
         story: format!("Seed {seed} of the swarm of ensembles."),
-        guards: String::new(),
-        retells: String::new(),
-        seed,
         clients: rng.between(2, 6) as u32,
         timeout_ms: *rng.pick(&[6_000, 10_000, 10_000, 30_000]),
         pipeline: *rng.pick(&[1, 4, 8, 16]),
@@ -206,11 +224,10 @@ pub fn swarm_ensemble(seed: u64) -> Scenario {
         syncs: (observers > 0 && Rng::new(seed, "syncs").one_in(2)).then_some(1),
         link_budget: tight.then_some(2 << 10),
         read_only,
-        quotas: Rng::new(seed, "quotas").one_in(4),
-        reap_every: reap_every(seed),
         local_sessions: local_sessions(seed),
         without,
         steps,
+        ..settings(seed)
     }
 }
 

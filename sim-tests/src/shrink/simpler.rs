@@ -24,7 +24,7 @@ fn make_plain(scenario: &mut Scenario) {
     (scenario.groups, scenario.syncs, scenario.link_budget) = (Vec::new(), None, None);
     scenario.old_votes = Vec::new();
     (scenario.force_snapshot_sync, scenario.read_only, scenario.quotas) = (false, false, false);
-    scenario.reap_every = None;
+    (scenario.reap_every, scenario.client_budget, scenario.slice) = (None, None, None);
     scenario.local_sessions = LocalSessions::Off;
 }
 
@@ -94,13 +94,15 @@ impl Shrinker {
                 }
             }
         }
-        let settings: [fn(&mut Scenario); 15] = [
+        let settings: [fn(&mut Scenario); 17] = [
             |s| s.observers = 0,
             |s| s.observer_masters = false,
             |s| s.groups = Vec::new(),
             |s| s.force_snapshot_sync = false,
             |s| s.syncs = None,
             |s| s.link_budget = None,
+            |s| s.client_budget = None,
+            |s| s.slice = None,
             |s| s.old_votes = Vec::new(),
             |s| s.read_only = false,
             |s| s.quotas = false,

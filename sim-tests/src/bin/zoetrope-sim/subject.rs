@@ -2,7 +2,7 @@
 
 use clap::Args;
 use sim_tests::Kin;
-use sim_tests::sense::{hint, nonsense, strays};
+use sim_tests::sense::{nonsense, strays};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use zoetrope_io_sim::{Mistake, Scenario};
@@ -86,10 +86,7 @@ impl Subject {
 pub(crate) fn read(file: &Path) -> Result<Scenario, Box<dyn Error>> {
     let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
     let name = file.display();
-    let scenario = Scenario::parse(&text).map_err(|error| {
-        let hint = hint(&error.to_string());
-        format!("{name}: {error}{hint}")
-    })?;
+    let scenario = Scenario::parse(&text).map_err(|error| format!("{name}: {error}"))?;
     if let Some(why) = nonsense(&scenario) {
         return Err(format!("{name}: {why}").into());
     }
