@@ -411,7 +411,7 @@ impl DataTree {
         let (first, owner) = (node.next, node.stat.ephemeral_owner);
         self.digest = self.digest.wrapping_add(node_digest(path, node.crc, &node.stat));
         self.non_ascii |= !name.is_ascii();
-        self.size += (path.len() + node.data.as_deref().map_or(0, <[u8]>::len)) as u64;
+        self.resize(0, path.len() + node.data.as_deref().map_or(0, <[u8]>::len));
         let hash = self.hash_of(parent, name);
         let id = self.put_in_slab(node);
         if let Some(first) = first.some() {
@@ -467,7 +467,7 @@ impl DataTree {
         assert!(children == 0, "{path} has {children} children and cannot go");
         self.forget_digest_of(id, path);
         let data_len = self.node(id).data.as_deref().map_or(0, <[u8]>::len);
-        self.size -= (path.len() + data_len) as u64;
+        self.resize(path.len() + data_len, 0);
         let hash = self.hash_of(parent, &self.node(id).name);
         let entry = self.index.find_entry(Slot::spread(hash), |slot| slot.id == id);
         entry.expect("every znode is in the index").remove();
@@ -513,6 +513,12 @@ impl DataTree {
         self.digest = self.digest.wrapping_add(node_digest(path, node.crc, &node.stat));
     }
 
+    /// So many bytes go, and so many come.
+    fn resize(&mut self, less: usize, more: usize) {
+        let left = self.size.checked_sub(less as u64);
+        self.size = left.expect("bytes that go were counted when they came") + more as u64;
+    }
+
     /// Changes the Stat of a znode and keeps the digest right.
     pub(super) fn change_stat(
         &mut self,
@@ -538,7 +544,7 @@ impl DataTree {
             self.node(id).data.as_deref().map_or(0, <[u8]>::len),
             data.as_deref().map_or(0, <[u8]>::len),
         );
-        self.size = self.size - old as u64 + new as u64;
+        self.resize(old, new);
         let node = self.node_mut(id);
         node.crc = crc_of_path_and_data(path, data.as_deref());
         node.data = data;
@@ -570,6 +576,8 @@ impl DataTree {
         let acl = acl.map_or(OPEN, |list| self.acls.add(list));
         if matches!(path, "" | "/") {
             self.forget_digest_of(NodeId::ROOT, "/");
+            let len = |data: Option<&[u8]>| data.map_or(0, <[u8]>::len);
+            self.resize(len(self.node(NodeId::ROOT).data()), len(data.as_deref()));
             let root = self.node_mut(NodeId::ROOT);
             root.crc = crc_of_path_and_data("/", data.as_deref());
             root.data = data;
@@ -634,6 +642,7 @@ impl DataTree {
     fn write_figures(&mut self, path: &str, count: i64, bytes: i64) {
         if let Some(stats) = self.find(&quota::stats_path(path)) {
             let text = quota::stats_text(count, bytes);
+            self.resize(self.node(stats).data().map_or(0, <[u8]>::len), text.len());
             self.node_mut(stats).data = Some(Arc::from(text.as_bytes()));
         }
     }
@@ -937,6 +946,28 @@ mod tests {
             assert_eq!(tree.path_of(id), format!("/n{n}"));
         }
         assert_eq!((tree.digest(), tree.len(), tree.size()), counted(&tree));
+    }
+
+    #[test]
+    fn the_root_and_the_figures_of_quotas_count_with_their_bytes() {
+        let mut tree = DataTree::without_nodes(1, false);
+        let bytes = |len: usize| Some(Arc::from(vec![b'x'; len]));
+        for len in [900, 10] {
+            tree.load("/", bytes(len), None, StatPersisted::default()).unwrap();
+            assert_eq!((tree.size(), tree.digest()), (len as u64 + 1, counted(&tree).0));
+        }
+        tree.change_data(NodeId::ROOT, "/", bytes(0), |_| ());
+        assert_eq!(tree.size(), counted(&tree).2);
+        let stats = quota::stats_path("/a");
+        for (n, _) in stats.match_indices('/').skip(1).chain([(stats.len(), "")]) {
+            add(&mut tree, &stats[..n], Owner::Nobody);
+        }
+        let before = tree.size();
+        tree.write_figures("/a", 1_000_000, 1_000_000_000);
+        assert!(tree.size() > before);
+        assert_eq!(tree.size(), counted(&tree).2);
+        remove(&mut tree, &stats);
+        assert_eq!(tree.size(), counted(&tree).2);
     }
 
     #[test]
