@@ -1,6 +1,6 @@
 //! What campaigns have come to, kept in a file, so that a long hunt can be ended at any moment and go on another day.
 
-use super::{Outcome, build};
+use super::{Outcome, build, swarm_hash};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -12,12 +12,12 @@ use zoetrope_io_sim::Mistake;
 pub struct Ledger {
     file: File,
     kept: Vec<Line>,
-    build: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
-    /// Of the core and of the swarm: what another one came to is another result. Whoever changes a judge begins a new file.
+    /// Core and swarm. What another swarm came to is another result; what another core came to counts. Whoever changes a judge
+    /// begins a new file.
     build: String,
     mistake: String,
     campaign: u64,
@@ -39,14 +39,15 @@ impl Ledger {
         let kept = whole.lines().enumerate().map(read).collect::<io::Result<_>>()?;
         // Only now: a file that is no ledger stays as it is.
         file.set_len(whole.len() as u64)?;
-        Ok(Self { file, kept, build: build() })
+        Ok(Self { file, kept })
     }
 
-    /// What that campaign came to, if this build has made it.
+    /// What that campaign came to, if this swarm has made it.
     pub fn find(&self, mistake: Mistake, campaign: u64, seeds: u64) -> Option<&Outcome> {
         let name = mistake.name();
+        let swarm = format!("swarm {}", swarm_hash());
         let is_it = |line: &&Line| {
-            line.build == self.build
+            line.build.ends_with(&swarm)
                 && (line.mistake == name && line.campaign == campaign && line.seeds == seeds)
         };
         self.kept.iter().find(is_it).map(|line| &line.outcome)
@@ -60,8 +61,7 @@ impl Ledger {
         seeds: u64,
         outcome: Outcome,
     ) -> io::Result<()> {
-        let line =
-            Line { build: self.build.clone(), mistake: mistake.name(), campaign, seeds, outcome };
+        let line = Line { build: build(), mistake: mistake.name(), campaign, seeds, outcome };
         let text = serde_json::to_string(&line)? + "\n";
         self.file.write_all(text.as_bytes())?;
         self.kept.push(line);
@@ -91,9 +91,11 @@ mod tests {
         let mut ledger = Ledger::open(&path).unwrap();
         ledger.keep(mistake, 0, 10, Ok(find.clone())).unwrap();
         ledger.keep(mistake, 1, 10, Err(7.5)).unwrap();
+        ledger.kept[0].build.insert(0, 'x');
+        assert!(ledger.find(mistake, 0, 10).is_some(), "another core's");
         ledger.kept[1].build.push('x');
         ledger.file.write_all(b"{\"build\":\"cut o").unwrap();
-        assert_eq!(ledger.find(mistake, 1, 10), None, "another build's");
+        assert_eq!(ledger.find(mistake, 1, 10), None, "another swarm's");
         let mut ledger = Ledger::open(&path).unwrap();
         assert_eq!(ledger.find(mistake, 0, 10), Some(&Ok(find)));
         assert_eq!(ledger.find(mistake, 1, 10), Some(&Err(7.5)));
