@@ -6,6 +6,7 @@ use crate::effect::{FileId, FilePlace, Milestone};
 use crate::ids::{SessionId, Zxid};
 use crate::journal::{
     Record, Scanner, Verdict, log_zxid, logs_to_replay, snapshot_between, snapshot_candidates,
+    was_cut_to_fit,
 };
 use crate::planted::{Plant, planted};
 use crate::server::Listing;
@@ -535,6 +536,7 @@ impl Recovery {
         // Without records, under such a name, it would pass for the log that holds what comes next: purging goes by names.
         let beyond = self.state.zxid.next().max(self.state.proven);
         let misnamed = is_last && last.is_none() && lost > Some(beyond);
+        let length = self.lengths.get(file.0 as usize).copied().unwrap_or(0);
         if !matches!(verdict, Verdict::Unborn) && !misnamed {
             self.state.logs.push(file);
         }
@@ -544,14 +546,23 @@ impl Recovery {
                 self.state.remove.push(file);
                 self.next_log();
             }
+            Verdict::Clean { end: at } | Verdict::Torn { at, hole: true, .. }
+                if !is_last && at < length && was_cut_to_fit(length) =>
+            {
+                let what = format!(
+                    "{} ({length} bytes) is damaged at offset {at}: zeros stand where records stood when its end was cut \
+                     to fit the last of them",
+                    self.name(file)
+                );
+                self.fail(what, LOG_REMEDY);
+            }
             Verdict::Clean { end } => {
-                let length = self.lengths.get(file.0 as usize).copied().unwrap_or(0);
                 if is_last && end < length {
                     self.state.cut = Some((file, end));
                 }
                 self.next_log();
             }
-            Verdict::Torn { at, dropped } if dropped > 0 && lost <= Some(self.state.proven) => {
+            Verdict::Torn { at, dropped, .. } if dropped > 0 && lost <= Some(self.state.proven) => {
                 let what = format!(
                     "{} is damaged at offset {at}: no record starts here, but {dropped} whole ones follow, and the \
                      snapshot proves that they were durable up to {}",
@@ -587,7 +598,6 @@ impl Recovery {
                 self.fail(what, LOG_REMEDY);
             }
             Verdict::Damaged { at, what } => {
-                let length = self.lengths.get(file.0 as usize).copied().unwrap_or(0);
                 let what = format!(
                     "{} ({length} bytes) is damaged at offset {at}: {what}",
                     self.name(file)

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use support::{Bench, Files};
-use zoetrope_core::wire::{AclSpec, Create, OpCode, Perms, Reader, Request};
+use zoetrope_core::wire::{
+    AclSpec, Create, OpCode, Perms, Reader, Request, Txn, TxnHeader, encode_txn,
+};
 use zoetrope_core::*;
 
 mod support;
@@ -103,6 +105,42 @@ fn behind_a_torn_tail_that_was_left_a_newer_log_goes_on() {
     files.insert("log.7".into(), part(&log, 7, 8));
     let why = refusal(&start(&files), &files);
     assert!(why.contains("log.7 at offset 16: 0x7 is not the next proposal of 0x5"), "{why}");
+}
+
+/// A server that starts cuts the newest log to fit its last record, so that in an older one nothing can be missing.
+#[test]
+fn an_older_log_that_was_cut_to_fit_has_no_holes() {
+    const NEXT_EPOCH: i64 = 1 << 32;
+    let mut files = directory(30);
+    let log = files.remove("log.1").unwrap();
+    let mut older = part(&log, 1, 28);
+    let session = SessionId(1);
+    let first = TxnHeader { session, cxid: Xid(0), zxid: Zxid(NEXT_EPOCH + 1), time_ms: 0 };
+    let mut txn = Vec::new();
+    encode_txn(&first, &Txn::CreateSession { timeout_ms: 4000 }, None, &mut txn);
+    let sum = u64::from(simd_adler32::adler32(&&txn[..])).to_be_bytes();
+    let len = (txn.len() as u32).to_be_bytes();
+    let newer = [&log[..16], &sum, &len, &txn, b"B"].concat();
+    files.insert("log.1".into(), older.clone());
+    files.insert(format!("log.{:x}", NEXT_EPOCH + 1), newer);
+    let bench = start(&files);
+    assert_eq!((bench.halted, bench.server.status().zxid_applied), (None, Zxid(NEXT_EPOCH + 1)));
+    // A sector in the middle, and the last one.
+    let sectors = older.len() / 512;
+    for lost in [2, sectors] {
+        let mut harmed = older.clone();
+        let end = harmed.len().min(lost * 512 + 512);
+        harmed[lost * 512..end].fill(0);
+        files.insert("log.1".into(), harmed);
+        let why = refusal(&start(&files), &files);
+        assert!(why.contains("zeros stand where records stood"), "{why}");
+    }
+    // Behind room that nobody gave back, nobody knows where it ended. A first one of Java's is longer by its header.
+    for room in [1024, 16 + 65536] {
+        older.resize(room.max(older.len().next_multiple_of(1024)), 0);
+        files.insert("log.1".into(), older.clone());
+        assert_eq!(start(&files).halted, None);
+    }
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn logs_write_back_the_same() {
         }
         let end = match verdict {
             Verdict::Clean { end } => end,
-            Verdict::Torn { at, dropped: 0 } if name.contains("torn-tail") => at,
+            Verdict::Torn { at, dropped: 0, .. } if name.contains("torn-tail") => at,
             Verdict::Damaged { at, what } if name.contains("bad-crc") => {
                 assert_eq!(what.to_string(), "CRC check failed");
                 at

@@ -19,6 +19,7 @@ pub(crate) use names::{
     snapshot_name, snapshot_zxid,
 };
 pub(crate) use record::{
-    FILE_HEADER_LEN, PREFIX_LEN, encode_file_header, encode_payload, encode_record,
+    FILE_HEADER_LEN, PREFIX_LEN, ROOM_UNIT, encode_file_header, encode_payload, encode_record,
+    was_cut_to_fit,
 };
 pub(crate) use scan::{Record, Scanner, Verdict};

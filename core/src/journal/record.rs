@@ -15,6 +15,15 @@ pub(crate) const PREFIX_LEN: usize = 12;
 pub(crate) const RECORD_OVERHEAD: usize = PREFIX_LEN + 1;
 /// "B", the last byte of every record.
 pub(crate) const END_MARK: u8 = 0x42;
+/// Room for records is made in multiples of this, bytes, by Java as well (`preAllocSize` counts KiB).
+pub(crate) const ROOM_UNIT: u64 = 1024;
+
+/// Does a log of this length end with its last record? Not if it may have room left: Java adds that to the length of the
+/// header, and later rounds to whole multiples.
+pub(crate) const fn was_cut_to_fit(length: u64) -> bool {
+    let header = FILE_HEADER_LEN as u64;
+    !length.is_multiple_of(ROOM_UNIT) && length % ROOM_UNIT != header
+}
 
 /// Appends the header of a log file.
 pub(crate) fn encode_file_header(out: &mut Vec<u8>) {

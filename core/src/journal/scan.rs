@@ -46,8 +46,8 @@ pub(crate) enum Verdict {
     /// Behind `end` there are zeros or nothing.
     Clean { end: u64 },
     /// Behind `at` stands what was being written when power was lost, and `dropped` whole records that were never
-    /// acknowledged.
-    Torn { at: u64, dropped: u64 },
+    /// acknowledged. `hole`: of all that, a sector's share is zeros.
+    Torn { at: u64, dropped: u64, hole: bool },
     /// The file was being created: not even its header arrived, and nothing else did.
     Unborn,
     /// Something that was durable has changed.

@@ -48,7 +48,11 @@ fn scan_in(bytes: &[u8], chunk: usize, record_max: u32) -> (Vec<Record>, Verdict
             records.push(record);
         }
         if let Some(verdict) = scanner.verdict() {
-            return (records, verdict);
+            // Holes have a test of their own.
+            return match verdict {
+                Verdict::Torn { at, dropped, .. } => (records, torn(at as usize, dropped)),
+                verdict => (records, verdict),
+            };
         }
         match chunks.next() {
             Some(chunk) => scanner.feed(chunk),
@@ -71,7 +75,7 @@ fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 fn torn(at: usize, dropped: u64) -> Verdict {
-    Verdict::Torn { at: at as u64, dropped }
+    Verdict::Torn { at: at as u64, dropped, hole: false }
 }
 
 fn damaged(at: usize, what: Damage) -> Verdict {
@@ -503,4 +507,26 @@ fn a_checksum_that_fits_another_length_proves_nothing_without_an_end() {
     bytes[starts[1] + 8..][..4].copy_from_slice(&50i32.to_be_bytes());
     bytes[starts[2] - 1] = 0;
     assert_eq!(scan(&padded(bytes)), (1, torn(starts[1], 0)));
+}
+
+#[test]
+fn a_torn_tail_tells_a_hole_from_a_record_that_was_cut_short() {
+    let hole_in = |bytes: &[u8]| {
+        let mut scanner = Scanner::new(RECORD_MAX, Zxid(0));
+        scanner.feed(bytes);
+        scanner.end();
+        while scanner.next().is_some() {}
+        match scanner.verdict() {
+            Some(Verdict::Torn { hole, .. }) => hole,
+            verdict => panic!("{verdict:?}"),
+        }
+    };
+    let (bytes, starts) = log(3, 1000);
+    assert!(!hole_in(&bytes[..starts[3] - 1]));
+    let mut lost = bytes.clone();
+    lost[starts[3] / 512 * 512..].fill(0);
+    assert!(hole_in(&lost), "the last sector");
+    let mut lost = bytes;
+    lost[1024..1536].fill(0);
+    assert!(hole_in(&lost), "one in the middle");
 }

@@ -175,10 +175,10 @@ impl Tail {
             Some(what) if self.suspect.certain => Verdict::Damaged { at, what },
             _ if at == 0 => self.verdict_on_unborn(),
             _ if self.all_zero => Verdict::Clean { end: at },
-            _ if self.hole => Verdict::Torn { at, dropped },
+            _ if self.hole => Verdict::Torn { at, dropped, hole: true },
             Some(what) => Verdict::Damaged { at, what },
             None if dropped > 0 => Verdict::Damaged { at, what: self.damage_before_followers() },
-            None => Verdict::Torn { at, dropped },
+            None => Verdict::Torn { at, dropped, hole: false },
         }
     }
 

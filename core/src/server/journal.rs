@@ -7,7 +7,8 @@ use crate::config::Config;
 use crate::effect::{Dir, Effect, FileId, FilePlace, Span};
 use crate::ids::Zxid;
 use crate::journal::{
-    FILE_HEADER_LEN, PREFIX_LEN, encode_file_header, encode_payload, encode_record, log_name,
+    FILE_HEADER_LEN, PREFIX_LEN, ROOM_UNIT, encode_file_header, encode_payload, encode_record,
+    log_name,
 };
 use crate::planted::{Plant, planted};
 use crate::wire::{Txn, TxnHeader};
@@ -95,6 +96,7 @@ impl Journal {
     pub(super) fn new(config: &Config, spares_made: u32) -> Self {
         // A record of the greatest length must fit behind the held reserve.
         let step = config.storage.reserve_step.max(3 * u64::from(config.record_max()));
+        let step = step.next_multiple_of(ROOM_UNIT);
         Self {
             current: None,
             spare: Spare::Missing,
@@ -231,7 +233,7 @@ impl Journal {
         match &mut self.spare {
             Spare::Asked { file: asked, upto } if *asked == file => {
                 if none_at_all && *upto > LEAST_ROOM {
-                    *upto = (*upto / 2).max(LEAST_ROOM);
+                    *upto = (*upto / 2).next_multiple_of(ROOM_UNIT).max(LEAST_ROOM);
                     self.ops.push(Effect::Reserve { file, upto: *upto });
                 } else {
                     self.spare = Spare::Missing;
