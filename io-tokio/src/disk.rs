@@ -349,16 +349,24 @@ const SNAPSHOT_AT_A_TIME: u64 = 128 << 10;
 /// How long what is purged at a time may go in pieces: whoever waits for the device waits for no more.
 const PURGE_MAX: Duration = Duration::from_secs(1);
 
+/// Makes a spare file, or makes a log longer. A log that is not there any more has been cut off by a leader meanwhile, on
+/// the other device, and must not come back as zeros.
 fn reserve(path: &Path, upto: u64) -> io::Result<()> {
     static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let is_log = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"log."));
+    let file = match File::options().create(!is_log).truncate(false).write(true).open(path) {
+        Err(error) if is_log && error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
     let before = file.metadata()?.len();
     let (mut at, mut synced) = (before, before);
     let filled = loop {
         if at >= upto {
             break file.sync_all();
         }
-        let len = ZEROS.len().min((upto - at) as usize);
+        // A log that was cut meanwhile has an odd length, and another one with zeros behind it would be taken for damaged.
+        let odd = (at % ZEROS.len() as u64) as usize;
+        let len = (ZEROS.len() - odd).min((upto - at) as usize);
         match file.write_all_at(&ZEROS[..len], at) {
             Ok(()) => at += len as u64,
             Err(error) => break Err(error),
@@ -727,6 +735,25 @@ mod tests {
         let text = |(accepted, current): (&str, &str)| (accepted.to_owned(), current.to_owned());
         assert_eq!(written, [("3", "2"), ("3", "3"), ("5", "3")].map(text));
         assert_eq!(files, 2);
+    }
+
+    #[test]
+    fn a_log_that_has_gone_stays_away_and_a_spare_file_comes() {
+        let dir = std::env::temp_dir().join(format!("zoetrope-room-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let (log, spare) = (dir.join("log.5"), dir.join("zoetrope-spare.2"));
+        reserve(&log, 200_000).unwrap();
+        assert!(!log.exists());
+        fs::write(&log, [7; 1001]).unwrap();
+        for path in [&log, &spare] {
+            reserve(path, 200_000).unwrap();
+        }
+        let log = fs::read(log).unwrap();
+        assert_eq!((log.len(), fs::metadata(spare).unwrap().len()), (200_000, 200_000));
+        assert!(
+            log[..1001].iter().all(|byte| *byte == 7) && log[1001..].iter().all(|byte| *byte == 0)
+        );
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
