@@ -93,6 +93,27 @@ impl fmt::Display for Corruption {
     }
 }
 
+/// An older log that ends in zeros, though its length says that it was cut to end with its last record. Within an epoch the
+/// zxids tell whether anything is missing; where the next one begins, nothing else does.
+#[derive(Clone, Debug)]
+struct Hole {
+    log: String,
+    at: u64,
+}
+
+impl Hole {
+    /// What it means that `next` comes after `before`: nothing, when it is the next number.
+    fn between(&self, before: Zxid, next: Zxid) -> Option<String> {
+        let Self { log, at } = self;
+        (next != before.next()).then(|| {
+            format!(
+                "{log} is damaged at offset {at}: zeros stand where its last records were, as its length says, and {next} \
+                 comes after {before} in a newer log"
+            )
+        })
+    }
+}
+
 /// Reads the files one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Recovery {
@@ -116,6 +137,8 @@ pub(crate) struct Recovery {
     unreadable: Option<String>,
     /// The newest that was passed over though it may be whole or has been so, why, and what to do about it.
     skipped: Option<(Zxid, String, &'static str)>,
+    /// What the log that was read last has lost, maybe.
+    hole: Option<Hole>,
     /// Snapshots above the ceiling.
     cut_off: Vec<FileId>,
     state: State,
@@ -215,6 +238,7 @@ impl Recovery {
             damaged_snapshot: false,
             unreadable: None,
             skipped: None,
+            hole: None,
             cut_off,
             state: State::empty(DataTree::new(seed, config.emulate_353_ttl)),
             milestones: Vec::new(),
@@ -504,6 +528,11 @@ impl Recovery {
                 );
                 return self.fail(what, SKIPPED_REMEDY);
             }
+            if next > before
+                && let Some(what) = self.hole.take().and_then(|hole| hole.between(before, next))
+            {
+                return self.fail(what, HOLE_REMEDY);
+            }
             let kept = self.keep_history;
             let gaps = self.allow_gaps;
             if let Err(after) = self.state.replay(&record, gaps, kept, &mut self.milestones) {
@@ -537,6 +566,23 @@ impl Recovery {
         let beyond = self.state.zxid.next().max(self.state.proven);
         let misnamed = is_last && last.is_none() && lost > Some(beyond);
         let length = self.lengths.get(file.0 as usize).copied().unwrap_or(0);
+        match verdict {
+            Verdict::Clean { end: at } | Verdict::Torn { at, hole: true, .. }
+                if !is_last && at < length && was_cut_to_fit(length) && !self.allow_gaps =>
+            {
+                self.hole = Some(Hole { log: self.name(file).to_owned(), at });
+            }
+            // What was to begin with this name would have come behind the hole.
+            Verdict::Clean { .. } | Verdict::Torn { .. } if last.is_none() => {
+                let first = lost.filter(|first| *first > self.state.zxid);
+                let hole =
+                    first.and_then(|first| self.hole.take()?.between(self.state.zxid, first));
+                if let Some(what) = hole {
+                    return self.fail(what, HOLE_REMEDY);
+                }
+            }
+            _ => {}
+        }
         if !matches!(verdict, Verdict::Unborn) && !misnamed {
             self.state.logs.push(file);
         }
@@ -545,16 +591,6 @@ impl Recovery {
                 self.milestones.push(Milestone::EmptyLogRemoved { file });
                 self.state.remove.push(file);
                 self.next_log();
-            }
-            Verdict::Clean { end: at } | Verdict::Torn { at, hole: true, .. }
-                if !is_last && at < length && was_cut_to_fit(length) =>
-            {
-                let what = format!(
-                    "{} ({length} bytes) is damaged at offset {at}: zeros stand where records stood when its end was cut \
-                     to fit the last of them",
-                    self.name(file)
-                );
-                self.fail(what, LOG_REMEDY);
             }
             Verdict::Clean { end } => {
                 if is_last && end < length {
@@ -616,6 +652,11 @@ const LOG_REMEDY: &str = "Nothing was changed. What follows that place may have 
 /// What to do about a file that may be whole.
 const UNREADABLE_REMEDY: &str =
     "Make it readable for the user the server runs as, or look at the disk";
+
+/// What to do about a log that has lost its end, while newer ones are there.
+const HOLE_REMEDY: &str = "Nothing was changed. Restore that log from a backup. In an ensemble whose other servers are a \
+    quorum, the data directory can be moved aside instead: the server gets everything from its leader. Only if the loss is \
+    accepted, set test.allowDiscontinuousProposals=true for one start";
 
 /// What to do about a snapshot that is needed and damaged.
 const SKIPPED_REMEDY: &str = "Restore that snapshot from a backup. In an ensemble, the data directory can be moved aside \

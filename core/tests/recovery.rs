@@ -107,33 +107,52 @@ fn behind_a_torn_tail_that_was_left_a_newer_log_goes_on() {
     assert!(why.contains("log.7 at offset 16: 0x7 is not the next proposal of 0x5"), "{why}");
 }
 
-/// A server that starts cuts the newest log to fit its last record, so that in an older one nothing can be missing.
-#[test]
-fn an_older_log_that_was_cut_to_fit_has_no_holes() {
-    const NEXT_EPOCH: i64 = 1 << 32;
-    let mut files = directory(30);
-    let log = files.remove("log.1").unwrap();
-    let mut older = part(&log, 1, 28);
-    let session = SessionId(1);
-    let first = TxnHeader { session, cxid: Xid(0), zxid: Zxid(NEXT_EPOCH + 1), time_ms: 0 };
+const NEXT_EPOCH: Zxid = Zxid((1 << 32) + 1);
+
+/// A log of one record, the first one of another epoch.
+fn log_of_the_next_epoch(header: &[u8]) -> Vec<u8> {
+    let first = TxnHeader { session: SessionId(1), cxid: Xid(0), zxid: NEXT_EPOCH, time_ms: 0 };
     let mut txn = Vec::new();
     encode_txn(&first, &Txn::CreateSession { timeout_ms: 4000 }, None, &mut txn);
     let sum = u64::from(simd_adler32::adler32(&&txn[..])).to_be_bytes();
     let len = (txn.len() as u32).to_be_bytes();
-    let newer = [&log[..16], &sum, &len, &txn, b"B"].concat();
-    files.insert("log.1".into(), older.clone());
-    files.insert(format!("log.{:x}", NEXT_EPOCH + 1), newer);
-    let bench = start(&files);
-    assert_eq!((bench.halted, bench.server.status().zxid_applied), (None, Zxid(NEXT_EPOCH + 1)));
-    // A sector in the middle, and the last one.
-    let sectors = older.len() / 512;
-    for lost in [2, sectors] {
-        let mut harmed = older.clone();
-        let end = harmed.len().min(lost * 512 + 512);
-        harmed[lost * 512..end].fill(0);
-        files.insert("log.1".into(), harmed);
-        let why = refusal(&start(&files), &files);
-        assert!(why.contains("zeros stand where records stood"), "{why}");
+    [header, &sum, &len, &txn, b"B"].concat()
+}
+
+fn without_sector(log: &[u8], n: usize) -> Vec<u8> {
+    let mut harmed = log.to_vec();
+    let end = harmed.len().min(n * 512 + 512);
+    harmed[n * 512..end].fill(0);
+    harmed
+}
+
+/// A server that starts cuts the newest log to end with its last record: where an older one of such a length ends in zeros,
+/// and the next one begins another epoch, something is missing that no zxid tells of.
+#[test]
+fn where_an_epoch_ends_a_log_that_was_cut_to_fit_has_no_hole() {
+    let mut files = directory(30);
+    let log = files.remove("log.1").unwrap();
+    let mut older = part(&log, 1, 28);
+    let newer = log_of_the_next_epoch(&log[..16]);
+    let empty = [&log[..16], &[0; 2000]].concat();
+    let gaps = {
+        let mut config = Config::default();
+        config.storage.allow_gaps = true;
+        config
+    };
+    for (newer, zxid) in [(newer, NEXT_EPOCH), (empty, Zxid(28))] {
+        files.insert(format!("log.{:x}", NEXT_EPOCH.0), newer);
+        files.insert("log.1".into(), older.clone());
+        let bench = start(&files);
+        assert_eq!((bench.halted, bench.server.status().zxid_applied), (None, zxid));
+        // A sector in the middle, and the last one.
+        for lost in [2, older.len() / 512] {
+            files.insert("log.1".into(), without_sector(&older, lost));
+            let why = refusal(&start(&files), &files);
+            assert!(why.contains("log.1 is damaged at offset "), "{why}");
+            assert!(why.contains("zeros stand where its last records were"), "{why}");
+            assert_eq!(Bench::start(files.clone(), gaps.clone()).halted, None);
+        }
     }
     // Behind room that nobody gave back, nobody knows where it ended. A first one of Java's is longer by its header.
     for room in [1024, 16 + 65536] {
@@ -141,6 +160,25 @@ fn an_older_log_that_was_cut_to_fit_has_no_holes() {
         files.insert("log.1".into(), older.clone());
         assert_eq!(start(&files).halted, None);
     }
+}
+
+#[test]
+fn a_hole_that_a_snapshot_covers_is_none() {
+    let mut files = directory(30);
+    let log = files.remove("log.1").unwrap();
+    files.insert("log.1".into(), part(&log, 1, 28));
+    let mut files = start(&files).files;
+    assert!(files.contains_key("snapshot.1c"));
+    files.retain(|name, _| name.starts_with("log.") || name.starts_with("snapshot."));
+    let harmed = without_sector(&files["log.1"], 5);
+    files.insert("log.1".into(), harmed);
+    files.insert("log.1d".into(), part(&log, 29, 30));
+    let bench = start(&files);
+    assert_eq!((bench.halted, bench.server.status().zxid_applied), (None, Zxid(30)));
+    // Without it, what is missing is missing.
+    files.remove("snapshot.1c");
+    let why = refusal(&start(&files), &files);
+    assert!(why.contains("zeros stand where its last records were"), "{why}");
 }
 
 #[test]
