@@ -185,12 +185,13 @@ fn middle<T: Copy + PartialOrd>(mut all: Vec<T>) -> Option<T> {
 /// What was hoped for, and what it came to.
 fn score(hunted: &[Hunted], plan: Plan) -> String {
     let found = hunted.iter().filter(|one| one.is_found()).count();
+    let once = hunted.iter().filter(|one| one.campaigns.iter().any(Result::is_ok)).count();
     let (all, Plan { campaigns, seeds: most }) = (hunted.len(), plan);
     let median_seeds = middle(hunted.iter().map(|one| one.seeds().0).collect());
     let median_cpu = middle(hunted.iter().map(|one| one.cpu_s().0).collect()).unwrap_or(0.0);
     format!(
         "{found} of {all} mistakes ({:.1} %) were found in each of {campaigns} campaigns of {most} seeds; at least \
-         {FOUND_PER_CENT} % should be.\n\
+         {FOUND_PER_CENT} % should be. Found at all were {once}.\n\
          The median mistake took {} seeds and {median_cpu:.2} s of CPU; at most {MEDIAN_SEEDS} and {MEDIAN_CPU_S} s \
          it should take.\n",
         100.0 * found as f64 / all.max(1) as f64,
