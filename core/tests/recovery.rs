@@ -162,6 +162,13 @@ fn where_an_epoch_ends_a_log_that_was_cut_to_fit_has_no_hole() {
     }
 }
 
+/// By that a log with room left is known from one that was cut.
+#[test]
+fn room_is_made_in_whole_kib() {
+    let log = directory(3).remove("log.1").unwrap();
+    assert!(log.len() > offsets(&log)[3] && log.len().is_multiple_of(1024), "{}", log.len());
+}
+
 #[test]
 fn a_hole_that_a_snapshot_covers_is_none() {
     let mut files = directory(30);

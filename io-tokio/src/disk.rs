@@ -349,6 +349,13 @@ const SNAPSHOT_AT_A_TIME: u64 = 128 << 10;
 /// How long what is purged at a time may go in pieces: whoever waits for the device waits for no more.
 const PURGE_MAX: Duration = Duration::from_secs(1);
 
+/// How many zeros to write at a time. A log that was cut meanwhile has an odd length, and another one with zeros behind it
+/// would be taken for damaged: every stretch but the last ends at a multiple of `most`.
+fn stretch(at: u64, upto: u64, most: usize) -> usize {
+    let odd = (at % most as u64) as usize;
+    (most - odd).min((upto - at) as usize)
+}
+
 /// Makes a spare file, or makes a log longer. A log that is not there any more has been cut off by a leader meanwhile, on
 /// the other device, and must not come back as zeros.
 fn reserve(path: &Path, upto: u64) -> io::Result<()> {
@@ -364,9 +371,7 @@ fn reserve(path: &Path, upto: u64) -> io::Result<()> {
         if at >= upto {
             break file.sync_all();
         }
-        // A log that was cut meanwhile has an odd length, and another one with zeros behind it would be taken for damaged.
-        let odd = (at % ZEROS.len() as u64) as usize;
-        let len = (ZEROS.len() - odd).min((upto - at) as usize);
+        let len = stretch(at, upto, ZEROS.len());
         match file.write_all_at(&ZEROS[..len], at) {
             Ok(()) => at += len as u64,
             Err(error) => break Err(error),
@@ -742,6 +747,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("zoetrope-room-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let (log, spare) = (dir.join("log.5"), dir.join("zoetrope-spare.2"));
+        assert_eq!((stretch(1001, 200_000, 1024), stretch(2048, 2049, 1024)), (23, 1));
         reserve(&log, 200_000).unwrap();
         assert!(!log.exists());
         fs::write(&log, [7; 1001]).unwrap();

@@ -12,6 +12,8 @@ use zoetrope_io_sim::Mistake;
 pub struct Ledger {
     file: File,
     kept: Vec<Line>,
+    /// How the build of a line that counts ends.
+    swarm: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,15 +41,14 @@ impl Ledger {
         let kept = whole.lines().enumerate().map(read).collect::<io::Result<_>>()?;
         // Only now: a file that is no ledger stays as it is.
         file.set_len(whole.len() as u64)?;
-        Ok(Self { file, kept })
+        Ok(Self { file, kept, swarm: format!("swarm {}", swarm_hash()) })
     }
 
     /// What that campaign came to, if this swarm has made it.
     pub fn find(&self, mistake: Mistake, campaign: u64, seeds: u64) -> Option<&Outcome> {
         let name = mistake.name();
-        let swarm = format!("swarm {}", swarm_hash());
         let is_it = |line: &&Line| {
-            line.build.ends_with(&swarm)
+            line.build.ends_with(&self.swarm)
                 && (line.mistake == name && line.campaign == campaign && line.seeds == seeds)
         };
         self.kept.iter().find(is_it).map(|line| &line.outcome)
