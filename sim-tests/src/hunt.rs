@@ -34,6 +34,10 @@ pub const MEDIAN_CPU_S: f64 = 2.0;
 pub const MEDIAN_LINES: usize = 15;
 /// and each to so many.
 pub const MOST_LINES: usize = 40;
+/// Of other seeds so many in a hundred make the median one fail,
+pub const MEDIAN_OFTEN: u64 = 95;
+/// and at least so many each.
+pub const LEAST_OFTEN: u64 = 50;
 
 impl Default for Plan {
     fn default() -> Self {

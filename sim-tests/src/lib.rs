@@ -33,7 +33,7 @@ pub use run::{
     judges, watched, world,
 };
 pub use seeds::{Results, Swarm, run_seeds, thread_cpu_ns};
-pub use shrink::{Effort, Oftenness, Shrunk, shrink};
+pub use shrink::{Effort, Oftenness, Shrunk, shrink, told_oftenness};
 pub use sweep::{Fall, Swept, Unswept, sweep};
 pub use view::{About, Film, Reel, page};
 pub use violation::{Kind, Violation};

@@ -41,6 +41,8 @@ pub struct Oftenness {
     pub fails: u64,
     /// And with how many because the same judge says no: another one may be the first to see it.
     pub alike: u64,
+    /// The first of those.
+    pub seed: Option<u64>,
 }
 
 /// How far to go.
@@ -54,8 +56,10 @@ pub struct Effort {
 
 /// The most lines that a file of a shrunk scenario may have, before it says what it is about.
 const LINES_MAX: usize = 38;
-/// Seeds, its own among them, by which a smaller scenario is tried at first.
+/// Seeds, its own among them, by which a smaller scenario is tried at first, at most.
 const FEW_SEEDS: u64 = 6;
+/// So many tries the time has to suffice for: while a run is long, there are fewer seeds to a try.
+const TRIES: f64 = 120.0;
 /// Seeds by which scenarios are compared that fail with many.
 const MANY_SEEDS: u64 = 60;
 /// Who fails with so many of these fails with nearly all others.
@@ -66,6 +70,8 @@ const FIRST_SEEDS: u64 = 12;
 const SOME_SEEDS: u64 = 30;
 /// Part of the time in which scenarios are made smaller, before they are made to fail more often.
 const FIRST_PART: f64 = 0.6;
+/// Part of the time when they are to fail often enough: what that has added is made smaller in what is left.
+const SECOND_PART: f64 = 0.85;
 
 /// Seeds to search by; no swarm begins with them.
 fn other_seeds(count: u64) -> Range<u64> {
@@ -84,9 +90,13 @@ struct Shrinker {
     judge: String,
     /// CPU time of the process when the search, or this part of it, is over, s.
     ends_s: f64,
-    /// A simpler scenario has to fail with so many of [`FEW_SEEDS`]. What fails often would otherwise become, step by
-    /// step, what fails by chance.
-    few: u64,
+    /// A simpler scenario has to fail with this part of the seeds it is tried by. What fails often would otherwise become,
+    /// step by step, what fails by chance.
+    few: f64,
+    /// CPU time of a try, s.
+    try_s: f64,
+    /// CPU time of a run, as the last ones were, s.
+    run_s: f64,
     /// And with so many of [`MANY_SEEDS`], once that is not 0.
     least: u64,
     runs: u64,
@@ -127,7 +137,10 @@ impl Shrinker {
             return None;
         }
         self.runs += 1;
-        run(scenario, self.mistake).0
+        let begun_s = process_cpu_s();
+        let ended = run(scenario, self.mistake).0;
+        self.run_s += (process_cpu_s() - begun_s - self.run_s) / 8.0;
+        ended
     }
 
     /// What it breaks, and only because of what was put in.
@@ -160,27 +173,33 @@ impl Shrinker {
         {
             return false;
         }
-        let (seeds, least) = match self.least {
-            0 => (FEW_SEEDS, self.few),
-            _ => (MANY_SEEDS, 1),
-        };
-        let (mut failed, mut found) = (0, None);
-        for (left, seed) in (0..seeds).rev().zip(once(simpler.seed).chain(other_seeds(seeds))) {
+        let seeds = if self.least == 0 { FEW_SEEDS } else { MANY_SEEDS };
+        self.takes_with(simpler, seeds)
+    }
+
+    /// Takes a scenario, if so many seeds, or as many of them as there is time for in a try, fail often enough.
+    fn takes_with(&mut self, simpler: &Scenario, seeds: u64) -> bool {
+        let part = if self.least == 0 { self.few } else { 0.0 };
+        let ends_s = self.ends_s.min(process_cpu_s() + self.try_s);
+        let (mut tried, mut failed, mut found) = (0, 0, None);
+        for seed in once(simpler.seed).chain(other_seeds(seeds - 1)) {
             let candidate = Scenario { seed, ..simpler.clone() };
+            tried += 1;
             if let Some(violation) = self.ends_with(&candidate) {
                 failed += 1;
                 if found.is_none() && violation.judge == self.judge && self.is_clean(&candidate) {
                     found = Some((candidate, violation));
                 }
             }
-            if failed >= least && found.is_some() {
+            let is_enough = found.is_some() && failed as f64 >= part * seeds as f64;
+            let is_hopeless = ((failed + seeds - tried) as f64) < part * seeds as f64;
+            if is_enough || is_hopeless || process_cpu_s() > ends_s {
                 break;
             }
-            if failed + left < least {
-                return false;
-            }
         }
-        let Some(found) = found.filter(|_| failed >= least) else { return false };
+        let Some(found) = found.filter(|_| failed as f64 >= part * tried as f64) else {
+            return false;
+        };
         let (best, violation) = found;
         self.trail.push(std::mem::replace(&mut self.best, best));
         self.violation = violation;
@@ -209,7 +228,10 @@ impl Shrinker {
                 continue;
             };
             often.fails += 1;
-            often.alike += u64::from(violation.judge == self.judge);
+            if violation.judge == self.judge {
+                often.alike += 1;
+                often.seed = often.seed.or(Some(seed));
+            }
         }
         often
     }
@@ -226,7 +248,9 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         mistake,
         judge: violation.judge.clone(),
         ends_s: begun_s + effort.cpu_s * FIRST_PART,
-        few: 1,
+        few: 0.0,
+        try_s: effort.cpu_s * FIRST_PART / TRIES,
+        run_s: process_cpu_s() - begun_s,
         least: 0,
         runs: 1,
         best,
@@ -234,12 +258,16 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         trail: Vec::new(),
     };
     let first = shrinker.best.clone();
-    let others = shrinker.count(&first, other_seeds(FEW_SEEDS - 1), 0).fails;
-    shrinker.few = (others + 1).div_ceil(2);
+    // With a few more, if there is time for them.
+    let others = ((shrinker.try_s / shrinker.run_s) as u64).min(FEW_SEEDS - 1);
+    let often = shrinker.count(&first, other_seeds(others), 0).fails;
+    shrinker.few = often as f64 / (2 * others).max(1) as f64;
+    shrinker.keep_the_end();
     shrinker.make_simpler();
-    shrinker.ends_s = begun_s + effort.cpu_s;
+    shrinker.ends_s = begun_s + effort.cpu_s * SECOND_PART;
     shrinker.step_back();
     if shrinker.make_oftener() {
+        shrinker.ends_s = begun_s + effort.cpu_s;
         shrinker.make_simpler();
     }
     let done_s = process_cpu_s();
@@ -259,6 +287,8 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
     })
 }
 
+const STORY_BEGINS: &str = "Shrunk from a longer run; ";
+
 impl Shrinker {
     /// The file says what it is about.
     fn tell_a_story(&mut self, Oftenness { seeds, fails, .. }: Oftenness) {
@@ -266,10 +296,16 @@ impl Shrinker {
         if said.len() < self.violation.text.len() {
             said.push('…');
         }
-        self.best.story = format!(
-            "Shrunk from a longer run; {fails} of {seeds} other seeds fail. It breaks: {said}"
-        );
+        self.best.story =
+            format!("{STORY_BEGINS}{fails} of {seeds} other seeds fail. It breaks: {said}");
         self.best.guards = self.judge.clone();
         self.best.retells = String::new();
     }
+}
+
+/// With how many of how many other seeds a scenario fails, as the story of one that was shrunk says it.
+pub fn told_oftenness(story: &str) -> Option<(u64, u64)> {
+    let (fails, rest) = story.strip_prefix(STORY_BEGINS)?.split_once(" of ")?;
+    let (seeds, _) = rest.split_once(" other seeds fail.")?;
+    Some((fails.parse().ok()?, seeds.parse().ok()?))
 }

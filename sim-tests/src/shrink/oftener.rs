@@ -1,8 +1,11 @@
 //! What fails with one seed in ten says nothing after the next change of the code: more of the same, until it fails with
 //! nearly all.
 
+use super::simpler::with_higher;
 use super::{ENOUGH, FIRST_SEEDS, LINES_MAX, MANY_SEEDS, SOME_SEEDS, Shrinker, other_seeds};
-use zoetrope_io_sim::{Fault, Scenario, Step};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use zoetrope_io_sim::{Fault, Keep, Scenario, Step};
 
 /// The same with so many times the requests or the time between faults, but not without end.
 fn with_more(scenario: &Scenario, times: u64) -> Scenario {
@@ -23,6 +26,13 @@ fn with_between(scenario: &Scenario, between: &Step) -> Scenario {
     Scenario { steps, ..scenario.clone() }
 }
 
+/// The same, and behind it so many times that: what comes to pass in elections has as many chances.
+fn and_then(scenario: &Scenario, then: &[Step], times: usize) -> Scenario {
+    let behind = std::iter::repeat_n(then, times).flatten();
+    let steps = scenario.steps.iter().chain(behind).cloned().collect();
+    Scenario { steps, ..scenario.clone() }
+}
+
 /// The same, its last steps so many times over.
 fn repeated(scenario: &Scenario, last: usize, times: usize) -> Scenario {
     let (first, again) = scenario.steps.split_at(scenario.steps.len() - last);
@@ -31,23 +41,64 @@ fn repeated(scenario: &Scenario, last: usize, times: usize) -> Scenario {
     Scenario { steps, ..scenario.clone() }
 }
 
+/// A setting as another scenario has it.
+type Setting = fn(&mut Scenario, &Scenario);
+
+/// Whatever a scenario is set to but its steps. What could be left out may still have made it fail more often.
+const SETTINGS: [Setting; 15] = [
+    |s, was| *s = Scenario { seed: s.seed, steps: std::mem::take(&mut s.steps), ..was.clone() },
+    |s, was| (s.clients, s.pipeline) = (was.clients, was.pipeline),
+    |s, was| s.timeout_ms = was.timeout_ms,
+    |s, was| s.snap_count = was.snap_count,
+    |s, was| (s.peers, s.groups) = (was.peers, was.groups.clone()),
+    |s, was| (s.observers, s.observer_masters) = (was.observers, was.observer_masters),
+    |s, was| s.force_snapshot_sync = was.force_snapshot_sync,
+    |s, was| s.syncs = was.syncs,
+    |s, was| s.link_budget = was.link_budget,
+    |s, was| s.client_budget = was.client_budget,
+    |s, was| s.slice = was.slice,
+    |s, was| s.old_votes.clone_from(&was.old_votes),
+    |s, was| (s.read_only, s.quotas) = (was.read_only, was.quotas),
+    |s, was| (s.reap_every, s.local_sessions) = (was.reap_every, was.local_sessions),
+    |s, was| s.without.clone_from(&was.without),
+];
+
 /// Scenarios in which the same may happen more often.
-fn more_of_it(scenario: &Scenario) -> Vec<Scenario> {
+fn more_of_it(scenario: &Scenario, was: &Scenario) -> Vec<Scenario> {
     let mut all = vec![with_more(scenario, 4), with_more(scenario, 20)];
     for (clients, pipeline) in [(3, 8), (5, 8), (5, 16), (2, 1)] {
         all.push(Scenario { clients, pipeline, ..scenario.clone() });
     }
     let steps = scenario.steps.len();
-    for (part, times) in [(1, 2), (1, 4), (1, 8), (2, 4)] {
-        let last = steps.div_ceil(part);
-        if steps > 0 && steps - last + last * times <= LINES_MAX {
+    let parts =
+        [(steps, 2), (steps, 4), (steps, 8), (steps.div_ceil(2), 4), (1, 8), (2, 8), (3, 8)];
+    for (last, times) in parts {
+        if last <= steps && steps - last + last * times <= LINES_MAX {
             all.push(repeated(scenario, last, times));
         }
+    }
+    for times in [10, 100, 1_000] {
+        all.extend(with_higher(scenario, times));
+    }
+    if let Some(peers) = scenario.peers {
+        for (peers, observers) in [(3, 1), (3, 2), (5, 0), (7, 0), (peers, 2)] {
+            let (peers, groups) = (Some(peers), Vec::new());
+            all.push(Scenario { peers, groups, observers, ..scenario.clone() });
+        }
+    }
+    for as_it_was in SETTINGS {
+        let mut more = scenario.clone();
+        as_it_was(&mut more, was);
+        all.push(more);
     }
     all.push(with_between(scenario, &Step::Requests(40)));
     all.push(with_between(scenario, &Step::Fault(Fault::Disconnect)));
     if scenario.peers.is_some() {
         all.push(with_between(scenario, &Step::Fault(Fault::Churn)));
+        let restart = Step::Fault(Fault::RestartAll { keep: Keep::All, down: 500 });
+        for times in [4, 10] {
+            all.push(and_then(scenario, &[restart.clone(), Step::Requests(40)], times));
+        }
     }
     all.push(Scenario { without: Vec::new(), ..scenario.clone() });
     for snap_count in [20, 1_000] {
@@ -59,12 +110,21 @@ fn more_of_it(scenario: &Scenario) -> Vec<Scenario> {
     all
 }
 
+fn one_of(mut all: Vec<Scenario>, chance: &mut ChaCha8Rng) -> Option<Scenario> {
+    let at = chance.next_u64().checked_rem(all.len() as u64)?;
+    Some(all.swap_remove(at as usize))
+}
+
 impl Shrinker {
     /// Each simpler scenario fails nearly as often as the one before, and the last one may fail by chance only. Goes back to
     /// the last one that fails often enough beside the first.
     pub(super) fn step_back(&mut self) {
         let Some(first) = self.trail.first().cloned() else { return };
-        let first = self.count(&first, other_seeds(SOME_SEEDS), 0).fails;
+        // While that would take most of the time there is left, a guess will do.
+        let first = match SOME_SEEDS as f64 * self.run_s < 20.0 * self.try_s {
+            true => self.count(&first, other_seeds(SOME_SEEDS), 0).fails,
+            false => (self.few * SOME_SEEDS as f64) as u64,
+        };
         let enough = (first * 7).div_ceil(10).max(1);
         let fails = |shrinker: &mut Self, scenario: &Scenario| {
             shrinker.count(scenario, other_seeds(SOME_SEEDS), enough - 1).fails >= enough
@@ -85,50 +145,59 @@ impl Shrinker {
             }
         }
         let before = self.trail[often].clone();
-        self.take_with_some_seed(&before);
+        self.take_back(before);
     }
 
     /// Takes what fails with more seeds, as long as there is time and it is still short. True: it has found something,
     /// and whatever is simpler has to fail as often.
     pub(super) fn make_oftener(&mut self) -> bool {
         let best = self.best.clone();
+        let was = self.trail.first().cloned().unwrap_or_else(|| best.clone());
         let mut often = self.count(&best, other_seeds(MANY_SEEDS), 0).fails;
         let mut found = false;
+        let mut chance = ChaCha8Rng::seed_from_u64(best.seed);
         while often < ENOUGH && !self.is_over() {
             let mut better = None;
-            for more in more_of_it(&self.best) {
-                if self.is_over() {
+            for more in more_of_it(&self.best, &was) {
+                if let Some((fails, more)) = self.fails_oftener(more, often) {
+                    (often, better) = (fails, Some(more));
+                }
+                if often >= ENOUGH || self.is_over() {
                     break;
                 }
-                // Most are no better, and a part of the seeds says so.
-                let part = often * FIRST_SEEDS / MANY_SEEDS;
-                if self.count(&more, other_seeds(FIRST_SEEDS), part).fails <= part {
-                    continue;
-                }
-                let count = self.count(&more, other_seeds(MANY_SEEDS), often);
-                if count.fails > often && count.alike > 0 {
-                    (often, better) = (count.fails, Some(more));
-                    if often >= ENOUGH {
-                        break;
-                    }
+            }
+            // Where none is better, two of them at once may be.
+            while better.is_none() && !self.is_over() {
+                let one = one_of(more_of_it(&self.best, &was), &mut chance);
+                let two = one.and_then(|one| one_of(more_of_it(&one, &was), &mut chance));
+                if let Some((fails, more)) = two.and_then(|two| self.fails_oftener(two, often)) {
+                    (often, better) = (fails, Some(more));
                 }
             }
             let Some(better) = better else { break };
-            self.take_with_some_seed(&better);
+            self.take_back(better);
             found = true;
         }
         self.least = often.min(ENOUGH);
         found
     }
 
-    /// One of the seeds with which it fails is its own.
-    fn take_with_some_seed(&mut self, scenario: &Scenario) {
-        for seed in other_seeds(MANY_SEEDS) {
-            let candidate = Scenario { seed, ..scenario.clone() };
-            if let Some(violation) = self.fails(&candidate) {
-                (self.best, self.violation) = (candidate, violation);
-                return;
-            }
+    /// With how many seeds it fails, if these are more than so many, and it itself with one of them.
+    fn fails_oftener(&mut self, more: Scenario, often: u64) -> Option<(u64, Scenario)> {
+        // Most are no better, and a part of the seeds says so.
+        let part = often * FIRST_SEEDS / MANY_SEEDS;
+        if self.count(&more, other_seeds(FIRST_SEEDS), part).fails <= part {
+            return None;
+        }
+        let count = self.count(&more, other_seeds(MANY_SEEDS), often);
+        let seed = count.seed.filter(|_| count.fails > often)?;
+        Some((count.fails, Scenario { seed, ..more }))
+    }
+
+    /// Takes what has failed before.
+    fn take_back(&mut self, scenario: Scenario) {
+        if let Some(violation) = self.fails(&scenario) {
+            (self.best, self.violation) = (scenario, violation);
         }
     }
 }
@@ -136,37 +205,79 @@ impl Shrinker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shrink::run;
+    use crate::shrink::{Oftenness, run, told_oftenness};
     use zoetrope_io_sim::Mistake;
 
-    #[test]
-    fn what_has_come_to_fail_by_chance_only_is_left_for_what_fails_often() {
-        let scenario = |requests| {
-            let text = format!(
-                "story = 'Power is lost.'\nseed = 1000000\nsteps = [{{ requests = {requests} }}, \
-                 {{ crash-after = {{ op = 'append', keep = 'nothing', down = 10 }} }}, {{ expect-service = 20000 }}]"
-            );
-            Scenario::parse(&text).unwrap()
-        };
+    /// Power is lost after that.
+    fn scenario(steps: &str, keep: &str) -> Scenario {
+        let text = format!(
+            "story = 'Power is lost.'\nseed = 1000000\nsteps = [{steps}, {{ crash-after = {{ op = 'append', \
+             keep = '{keep}', down = 10 }} }}, {{ expect-service = 20000 }}]"
+        );
+        Scenario::parse(&text).unwrap()
+    }
+
+    fn shrinker(best: Scenario) -> Shrinker {
         let mistake = Mistake::NoFsyncWait;
-        let violation = run(&scenario(200), mistake).0.expect("an answer is taken back");
-        let mut shrinker = Shrinker {
+        let violation = run(&best, mistake).0.expect("an answer is taken back");
+        Shrinker {
             mistake,
             judge: violation.judge.clone(),
             ends_s: f64::INFINITY,
-            few: 1,
+            few: 0.0,
+            try_s: 1.0,
+            run_s: 0.0,
             least: 0,
             runs: 0,
-            best: scenario(0),
+            best,
             violation,
-            trail: [200, 150, 0, 0].map(scenario).to_vec(),
-        };
-        assert_eq!(shrinker.count(&scenario(0), other_seeds(SOME_SEEDS), 0).fails, 0);
+            trail: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_has_come_to_fail_by_chance_only_is_left_for_what_fails_often() {
+        let with = |requests| scenario(&format!("{{ requests = {requests} }}"), "nothing");
+        let mut shrinker = shrinker(with(200));
+        shrinker.trail = [200, 150, 0, 0].map(with).to_vec();
+        shrinker.best = with(0);
+        assert_eq!(shrinker.count(&with(0), other_seeds(SOME_SEEDS), 0).fails, 0);
         shrinker.step_back();
-        assert_eq!(shrinker.best.steps, scenario(150).steps);
+        assert_eq!(shrinker.best.steps, with(150).steps);
         // And what fails as often as ever is kept.
-        shrinker.best = scenario(100);
+        shrinker.best = with(100);
         shrinker.step_back();
-        assert_eq!(shrinker.best.steps, scenario(100).steps);
+        assert_eq!(shrinker.best.steps, with(100).steps);
+    }
+
+    #[test]
+    fn what_fails_with_half_of_all_seeds_comes_to_fail_with_nearly_all() {
+        let mut shrinker = shrinker(scenario("{ requests = 1 }", "some"));
+        let seldom = shrinker.best.clone();
+        let seldom = shrinker.count(&seldom, other_seeds(MANY_SEEDS), 0).fails;
+        assert!(seldom < ENOUGH * 3 / 4, "{seldom} are not few");
+        assert!(shrinker.make_oftener());
+        assert_eq!(shrinker.least, ENOUGH);
+        let often = shrinker.best.clone();
+        assert!(shrinker.fails(&often).is_some(), "and with its own");
+        assert!(shrinker.count(&often, other_seeds(MANY_SEEDS), 0).fails >= ENOUGH);
+    }
+
+    #[test]
+    fn what_led_to_the_end_is_left_out_at_once() {
+        let long = "{ requests = 90 }, { fault = 'disconnect' }, ".repeat(9);
+        let mut shrinker = shrinker(scenario(&(long + "{ requests = 100 }"), "nothing"));
+        let all = shrinker.best.steps.clone();
+        shrinker.keep_the_end();
+        assert!(shrinker.best.steps.len() <= all.len() / 2, "{:?}", shrinker.best.steps);
+        assert!(all.ends_with(&shrinker.best.steps));
+    }
+
+    #[test]
+    fn the_story_tells_how_often_it_fails() {
+        let mut shrinker = shrinker(scenario("{ requests = 1 }", "nothing"));
+        shrinker.tell_a_story(Oftenness { seeds: 60, fails: 57, ..Oftenness::default() });
+        assert_eq!(told_oftenness(&shrinker.best.story), Some((57, 60)));
+        assert_eq!(told_oftenness("57 of 60 other seeds fail."), None);
     }
 }

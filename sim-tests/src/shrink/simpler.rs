@@ -14,6 +14,12 @@ const OPERATIONS: [Operation; 7] = [
     Operation::Ephemerals,
 ];
 
+/// Seeds by which the last steps alone are tried.
+const END_SEEDS: u64 = 30;
+
+/// The most that a number is raised to; most are milliseconds.
+const HIGHEST: i64 = 10_000;
+
 /// Integers that name something instead of counting it.
 const NAMES: [&str; 7] = ["at", "from", "to", "gone", "stays", "client", "groups"];
 
@@ -48,6 +54,20 @@ impl Shrinker {
         let mut changed = self.best.clone();
         change(&mut changed);
         changed
+    }
+
+    /// Most of what leads to a failure does not matter: its last steps alone, ever more of them. These runs are short, so
+    /// there is time for many seeds.
+    pub(super) fn keep_the_end(&mut self) {
+        let steps = self.best.steps.len();
+        for last in (0..).map(|n| 1 << n).take_while(|last| last * 2 < steps) {
+            let end = self.with(|s| drop(s.steps.drain(..steps - last)));
+            let mut plain = end.clone();
+            make_plain(&mut plain);
+            if self.takes_with(&plain, END_SEEDS) || self.takes_with(&end, END_SEEDS) {
+                return;
+            }
+        }
     }
 
     /// Leaves steps out: half of them at a time, then a quarter, at last each.
@@ -150,17 +170,10 @@ impl Shrinker {
             self.takes(&plainer);
         }
         for keep in ["all", "nothing"] {
-            let Some(plainer) = self.with_value(n, &|step| set_keep(step, keep)) else { continue };
-            self.takes(&plainer);
+            if let Some(plainer) = with_value(&self.best, n, &|step| set_keep(step, keep)) {
+                self.takes(&plainer);
+            }
         }
-    }
-
-    /// The best scenario with another value of a step.
-    fn with_value(&self, n: usize, change: &dyn Fn(&mut Value)) -> Option<Scenario> {
-        let mut value = Value::try_from(&self.best.steps[n]).ok()?;
-        change(&mut value);
-        let step: Step = value.try_into().ok()?;
-        (step != self.best.steps[n]).then(|| self.with(|s| s.steps[n] = step))
     }
 
     fn lower(&mut self, n: usize, path: &[String]) {
@@ -172,7 +185,7 @@ impl Shrinker {
             let mut tried = [least, now / 4, now / 2, round(now)].into_iter();
             let taken = tried.find(|to| {
                 let lower = *to >= least && *to < now;
-                let simpler = self.with_value(n, &|step| set_number(step, path, *to));
+                let simpler = with_value(&self.best, n, &|step| set_number(step, path, *to));
                 lower && simpler.is_some_and(|simpler| self.takes(&simpler))
             });
             if taken.is_none() {
@@ -180,6 +193,36 @@ impl Shrinker {
             }
         }
     }
+}
+
+/// The scenario with another value of a step, if that makes a step.
+fn with_value(scenario: &Scenario, n: usize, change: &dyn Fn(&mut Value)) -> Option<Scenario> {
+    let mut value = Value::try_from(&scenario.steps[n]).ok()?;
+    change(&mut value);
+    let step: Step = value.try_into().ok()?;
+    let mut changed = scenario.clone();
+    (step != changed.steps[n]).then(|| changed.steps[n] = step)?;
+    Some(changed)
+}
+
+/// Each number of each step so many times higher.
+pub(super) fn with_higher(scenario: &Scenario, times: i64) -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for n in 0..scenario.steps.len() {
+        // How much work there is between faults, others try.
+        if matches!(scenario.steps[n], Step::Requests(_) | Step::Run(_)) {
+            continue;
+        }
+        for path in numbers(&scenario.steps[n]) {
+            let value = Value::try_from(&scenario.steps[n]).ok();
+            let Some(now) = value.as_ref().and_then(|value| number_at(value, &path)) else {
+                continue;
+            };
+            let to = now.saturating_mul(times).clamp(now, now.max(HIGHEST));
+            all.extend(with_value(scenario, n, &|step| set_number(step, &path, to)));
+        }
+    }
+    all
 }
 
 /// The same to two digits, as a person would write it.

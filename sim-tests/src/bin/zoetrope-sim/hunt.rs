@@ -4,10 +4,11 @@ mod shrunk;
 
 use crate::subject::planted;
 use crate::{Ended, Exit};
+use shrunk::Small;
 use sim_tests::Kin;
 use sim_tests::hunt::{
-    FOUND_PER_CENT, Find, Hunted, Ledger, MEDIAN_CPU_S, MEDIAN_LINES, MEDIAN_SEEDS, MOST_LINES,
-    Outcome, Plan, campaign, group_of,
+    FOUND_PER_CENT, Find, Hunted, LEAST_OFTEN, Ledger, MEDIAN_CPU_S, MEDIAN_LINES, MEDIAN_OFTEN,
+    MEDIAN_SEEDS, MOST_LINES, Outcome, Plan, campaign, group_of,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -75,8 +76,8 @@ pub(crate) fn run(args: &Args) -> Ended {
     if let Some(dir) = &args.shrink {
         shrunk::shrink_all(dir, &hunted)?;
     }
-    let shrunk = hunted.iter().map(|one| shrunk::lines(args.shrink.as_ref()?, one.mistake));
-    let shrunk: Vec<Option<usize>> = shrunk.collect();
+    let shrunk = hunted.iter().map(|one| shrunk::small(args.shrink.as_ref()?, one.mistake));
+    let shrunk: Vec<Option<Small>> = shrunk.collect();
     let score = score(&hunted, plan) + &score_of_shrunk(&shrunk);
     print!("{score}");
     if let Some(file) = &args.write {
@@ -200,27 +201,33 @@ fn score(hunted: &[Hunted], plan: Plan) -> String {
 }
 
 /// The same of the files that were shrunk; nothing where there are none.
-fn score_of_shrunk(shrunk: &[Option<usize>]) -> String {
-    let lines = || shrunk.iter().flatten().copied();
-    match (middle(lines().collect()), lines().max()) {
-        (Some(median), Some(most)) => format!(
-            "The median mistake was shrunk to {median} lines, the longest to {most}; at most {MEDIAN_LINES} and \
-             {MOST_LINES} it should be.\n"
-        ),
-        _ => String::new(),
-    }
+fn score_of_shrunk(shrunk: &[Option<Small>]) -> String {
+    let lines = || shrunk.iter().flatten().map(|small| small.lines);
+    let (Some(median), Some(most)) = (middle(lines().collect()), lines().max()) else {
+        return String::new();
+    };
+    let often: Vec<u64> = shrunk.iter().flatten().map(Small::per_cent).collect();
+    let median_often = middle(often.clone()).unwrap_or(0);
+    let good = shrunk.iter().flatten().filter(|small| small.is_good()).count();
+    format!(
+        "The median mistake was shrunk to {median} lines, the longest to {most}; at most {MEDIAN_LINES} and {MOST_LINES} \
+         it should be. Of other seeds {median_often} % make the median one fail, and {} % the worst; {MEDIAN_OFTEN} and {LEAST_OFTEN} \
+         it should be. {good} of {} are within both.\n",
+        often.iter().min().unwrap_or(&0),
+        shrunk.iter().flatten().count(),
+    )
 }
 
 /// Where the table begins and ends in its page.
 const BEGIN: &str = "<!-- hunt: what follows is written by `zoetrope-sim hunt --all --write` -->\n";
 const END: &str = "<!-- hunt: end -->\n";
 
-fn table(hunted: &[Hunted], shrunk: &[Option<usize>]) -> String {
+fn table(hunted: &[Hunted], shrunk: &[Option<Small>]) -> String {
     let mut out = String::from(
-        "| mistake | what is wrong | retells | seeds, median and worst | CPU s | where | found by | lines |\n\
-         |---|---|---|---|---|---|---|---|\n",
+        "| mistake | what is wrong | retells | seeds, median and worst | CPU s | where | found by | lines | of other seeds fail |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
-    for (one, lines) in hunted.iter().zip(shrunk) {
+    for (one, small) in hunted.iter().zip(shrunk) {
         let ((median, worst), (cpu, most)) = (one.seeds(), one.cpu_s());
         let (judges, at) = one.caught_by();
         let finds = || one.campaigns.iter().flatten();
@@ -231,7 +238,7 @@ fn table(hunted: &[Hunted], shrunk: &[Option<usize>]) -> String {
         };
         let by: Vec<String> = judges.iter().map(named).collect();
         out.push_str(&format!(
-            "| {} | {} | {} | {}, {} | {cpu:.2}, {most:.2} | {} | {} | {} |\n",
+            "| {} | {} | {} | {}, {} | {cpu:.2}, {most:.2} | {} | {} | {} | {} |\n",
             one.mistake.name(),
             one.mistake.story(),
             one.mistake.retells(),
@@ -239,7 +246,10 @@ fn table(hunted: &[Hunted], shrunk: &[Option<usize>]) -> String {
             seeds(worst),
             kins(&at),
             by.join("; ").replace('|', "\\|"),
-            lines.map_or_else(String::new, |lines| lines.to_string()),
+            small.map_or_else(String::new, |small| small.lines.to_string()),
+            small.map_or_else(String::new, |Small { often: (fails, seeds), .. }| {
+                format!("{fails} of {seeds}")
+            }),
         ));
     }
     out
@@ -258,7 +268,7 @@ fn page(file: &Path) -> Result<(String, String), String> {
 fn write(
     file: &Path,
     hunted: &[Hunted],
-    shrunk: &[Option<usize>],
+    shrunk: &[Option<Small>],
     score: &str,
 ) -> Result<(), String> {
     let (head, tail) = page(file)?;

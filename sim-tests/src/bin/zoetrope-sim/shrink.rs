@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// CPU time to shrink in; a run that has begun by then is finished
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "59s")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "56s")]
     cpu: Duration,
     /// Seeds by which to count how often the small scenario fails
     #[arg(long, value_name = "N", default_value_t = 100)]
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Ended {
         }
         None => print!("{text}"),
     }
-    let Oftenness { seeds, fails, alike } = oftenness;
+    let Oftenness { seeds, fails, alike, .. } = oftenness;
     let summary = format!(
         "{name}, seed {}, made small, seed {}: {violation}\n{} lines before, {} after; {runs} runs, {cpu_s:.1} CPU seconds; {fails} of {seeds} other seeds fail, {alike} by \
          the same judge ({counting_cpu_s:.1} CPU seconds)",
