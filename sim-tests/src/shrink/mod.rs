@@ -60,12 +60,14 @@ const LINES_MAX: usize = 38;
 const FEW_SEEDS: u64 = 6;
 /// So many tries the time has to suffice for: while a run is long, there are fewer seeds to a try.
 const TRIES: f64 = 120.0;
-/// Seeds by which scenarios are compared that fail with many.
+/// Seeds by which scenarios are compared that fail with many, at most.
 const MANY_SEEDS: u64 = 60;
-/// Who fails with so many of these fails with nearly all others.
-const ENOUGH: u64 = 59;
-/// Of those, what is looked at first.
-const FIRST_SEEDS: u64 = 12;
+/// And at least.
+const LEAST_SEEDS: u64 = 8;
+/// So many comparisons the time has to suffice for.
+const COMPARISONS: f64 = 20.0;
+/// Of those seeds, the part that is looked at first.
+const FIRST_OF_MANY: u64 = 5;
 /// Seeds by which it is found out where on its way a scenario has begun to fail less often.
 const SOME_SEEDS: u64 = 30;
 /// Part of the time in which scenarios are made smaller, before they are made to fail more often.
@@ -97,7 +99,9 @@ struct Shrinker {
     try_s: f64,
     /// CPU time of a run, as the last ones were, s.
     run_s: f64,
-    /// And with so many of [`MANY_SEEDS`], once that is not 0.
+    /// Seeds by which scenarios are compared now.
+    many: u64,
+    /// Once this is not 0, a simpler scenario has to fail with so many of them.
     least: u64,
     runs: u64,
     best: Scenario,
@@ -114,6 +118,11 @@ fn process_cpu_s() -> f64 {
     // User and system time are the 14th and 15th field; the first two are cut off, with the name between them.
     let ticks: f64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
     ticks / 100.0
+}
+
+/// Lines of the file that a scenario would be.
+fn lines(scenario: &Scenario) -> usize {
+    scenario.to_short_text().lines().count()
 }
 
 /// How a run ends: what it breaks, and how many of its steps it has begun.
@@ -168,18 +177,16 @@ impl Shrinker {
         if *simpler == self.best || self.is_over() {
             return false;
         }
-        if self.least > 0
-            && self.count(simpler, other_seeds(MANY_SEEDS), self.least - 1).fails < self.least
-        {
-            return false;
+        if self.least == 0 {
+            return self.takes_with(simpler, FEW_SEEDS);
         }
-        let seeds = if self.least == 0 { FEW_SEEDS } else { MANY_SEEDS };
-        self.takes_with(simpler, seeds)
+        let count = self.count(simpler, other_seeds(self.many), self.least - 1);
+        let seed = count.seed.filter(|_| count.fails >= self.least);
+        seed.is_some_and(|seed| self.takes_if_clean(Scenario { seed, ..simpler.clone() }))
     }
 
-    /// Takes a scenario, if so many seeds, or as many of them as there is time for in a try, fail often enough.
+    /// Takes a scenario, if of so many seeds, or of as many of them as there is time for in a try, enough fail.
     fn takes_with(&mut self, simpler: &Scenario, seeds: u64) -> bool {
-        let part = if self.least == 0 { self.few } else { 0.0 };
         let ends_s = self.ends_s.min(process_cpu_s() + self.try_s);
         let (mut tried, mut failed, mut found) = (0, 0, None);
         for seed in once(simpler.seed).chain(other_seeds(seeds - 1)) {
@@ -187,21 +194,23 @@ impl Shrinker {
             tried += 1;
             if let Some(violation) = self.ends_with(&candidate) {
                 failed += 1;
-                if found.is_none() && violation.judge == self.judge && self.is_clean(&candidate) {
-                    found = Some((candidate, violation));
-                }
+                found = found.or((violation.judge == self.judge).then_some(candidate));
             }
-            let is_enough = found.is_some() && failed as f64 >= part * seeds as f64;
-            let is_hopeless = ((failed + seeds - tried) as f64) < part * seeds as f64;
+            let enough = self.few * seeds as f64;
+            let is_enough = found.is_some() && failed as f64 >= enough;
+            let is_hopeless = ((failed + seeds - tried) as f64) < enough;
             if is_enough || is_hopeless || process_cpu_s() > ends_s {
                 break;
             }
         }
-        let Some(found) = found.filter(|_| failed as f64 >= part * tried as f64) else {
-            return false;
-        };
-        let (best, violation) = found;
-        self.trail.push(std::mem::replace(&mut self.best, best));
+        let found = found.filter(|_| failed as f64 >= self.few * tried as f64);
+        found.is_some_and(|found| self.takes_if_clean(found))
+    }
+
+    /// Takes what fails, unless it does so without what was put in as well.
+    fn takes_if_clean(&mut self, scenario: Scenario) -> bool {
+        let Some(violation) = self.fails(&scenario) else { return false };
+        self.trail.push(std::mem::replace(&mut self.best, scenario));
         self.violation = violation;
         true
     }
@@ -251,6 +260,7 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         few: 0.0,
         try_s: effort.cpu_s * FIRST_PART / TRIES,
         run_s: process_cpu_s() - begun_s,
+        many: MANY_SEEDS,
         least: 0,
         runs: 1,
         best,
@@ -258,16 +268,18 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         trail: Vec::new(),
     };
     let first = shrinker.best.clone();
-    // With a few more, if there is time for them.
-    let others = ((shrinker.try_s / shrinker.run_s) as u64).min(FEW_SEEDS - 1);
+    // With a few more, in a small part of the time.
+    let others = ((effort.cpu_s / 10.0 / shrinker.run_s) as u64).clamp(1, FEW_SEEDS - 1);
     let often = shrinker.count(&first, other_seeds(others), 0).fails;
-    shrinker.few = often as f64 / (2 * others).max(1) as f64;
+    shrinker.few = often as f64 / (2 * others) as f64;
     shrinker.keep_the_end();
     shrinker.make_simpler();
+    let is_simple = !shrinker.is_over();
     shrinker.ends_s = begun_s + effort.cpu_s * SECOND_PART;
-    shrinker.step_back();
-    if shrinker.make_oftener() {
-        shrinker.ends_s = begun_s + effort.cpu_s;
+    let has_gone_back = shrinker.step_back();
+    let is_oftener = shrinker.make_oftener();
+    shrinker.ends_s = begun_s + effort.cpu_s;
+    if has_gone_back || is_oftener || !is_simple {
         shrinker.make_simpler();
     }
     let done_s = process_cpu_s();
@@ -277,7 +289,7 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
     shrinker.tell_a_story(oftenness);
     let small = shrinker.best;
     Some(Shrunk {
-        lines: (scenario.to_short_text().lines().count(), small.to_short_text().lines().count()),
+        lines: (lines(scenario), lines(&small)),
         scenario: small,
         violation: shrinker.violation,
         runs: shrinker.runs,

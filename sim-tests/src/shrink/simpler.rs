@@ -64,7 +64,8 @@ impl Shrinker {
             let end = self.with(|s| drop(s.steps.drain(..steps - last)));
             let mut plain = end.clone();
             make_plain(&mut plain);
-            if self.takes_with(&plain, END_SEEDS) || self.takes_with(&end, END_SEEDS) {
+            let takes = self.takes_with(&plain, END_SEEDS) || self.takes_with(&end, END_SEEDS);
+            if takes || self.is_over() {
                 return;
             }
         }
