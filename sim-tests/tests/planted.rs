@@ -4,6 +4,7 @@
 
 use sim_tests::hunt::{GROUPS, Plan, group_of, hunt};
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use zoetrope_core::{Plant, Plant as P};
@@ -136,49 +137,55 @@ const RETOLD: &[(Plant, &str)] = &[
     (P::ObserversToldEarly, "an_observer_goes_from_one_follower_to_another"),
 ];
 
+/// Those of which something is to be said, by two threads.
+fn wrong_of<T: Sync, W: Send>(all: &[T], wrong: impl Fn(&T) -> Option<W> + Sync) -> Vec<W> {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let wrong = wrong(one);
+                    found.lock().expect("no thread panics with it").extend(wrong);
+                }
+            });
+        }
+    });
+    found.into_inner().expect("no thread panics with it")
+}
+
+fn scenario_of(path: &Path) -> Scenario {
+    let text = std::fs::read_to_string(path).expect("the scenario is there");
+    Scenario::parse(&text).expect("it is one")
+}
+
 /// Scenarios that `hunt --shrink` has made, each named after its mistake.
 #[test]
 fn what_was_shrunk_fails_still_and_only_with_its_mistake() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/planted");
-    let mut wrong = Vec::new();
-    for entry in std::fs::read_dir(dir).expect("some are kept") {
-        let path = entry.expect("it can be listed").path();
+    let listed = std::fs::read_dir(dir).expect("some are kept");
+    let files: Vec<PathBuf> = listed.map(|entry| entry.expect("it can be listed").path()).collect();
+    let wrong = wrong_of(&files, |path| {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mistake = Mistake::all().into_iter().find(|mistake| mistake.name() == name);
         let mistake = mistake.expect("it is named after a mistake");
-        let text = std::fs::read_to_string(&path).expect("it can be read");
-        let scenario = Scenario::parse(&text).expect("it is a scenario");
+        let scenario = scenario_of(path);
         let of_seed = |seed| Scenario { seed, ..scenario.clone() };
         // Its own seed may fail no more when the code has changed, and then one of the next does.
         let fails = |seed| sim_tests::judge(&of_seed(seed), mistake).is_err();
-        if !(scenario.seed..scenario.seed + 20).any(fails)
-            || sim_tests::judge(&scenario, Mistake::None).is_err()
-        {
-            wrong.push(name);
-        }
-    }
+        let is_right = (scenario.seed..scenario.seed + 20).any(fails)
+            && sim_tests::judge(&scenario, Mistake::None).is_ok();
+        (!is_right).then_some(name)
+    });
     assert!(wrong.is_empty(), "these fail no more, or without their mistake as well: {wrong:?}");
 }
 
 #[test]
 fn scenarios_fail_with_the_mistakes_they_tell_of() {
-    let next = AtomicUsize::new(0);
-    let passed = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some((plant, name)) = RETOLD.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let path = format!("{}/../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-                    let text = std::fs::read_to_string(&path).expect("the scenario is there");
-                    let scenario = Scenario::parse(&text).expect("it is one");
-                    if sim_tests::judge(&scenario, Mistake::Core(*plant)).is_ok() {
-                        passed.lock().expect("no thread panics with it").push((plant, name));
-                    }
-                }
-            });
-        }
+    let passed = wrong_of(RETOLD, |(plant, name)| {
+        let path = format!("{}/../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let scenario = scenario_of(path.as_ref());
+        sim_tests::judge(&scenario, Mistake::Core(*plant)).is_ok().then_some((*plant, *name))
     });
-    let passed = passed.into_inner().expect("no thread panics with it");
     assert!(passed.is_empty(), "these pass with a mistake: {passed:?}");
 }
 
