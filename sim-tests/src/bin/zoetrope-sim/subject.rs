@@ -39,8 +39,17 @@ pub(crate) fn planted(name: &str) -> Result<Mistake, String> {
             true => "",
             false => "; this program was built without `--features planted-bugs`, and has none of the core's",
         };
-        format!("`hunt --list` says which there are{built}")
+        let meant = meant(name).map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+        format!("{meant}`hunt --list` says which there are{built}")
     })
+}
+
+/// The mistake whose name is next to that one, if there is one that is near.
+fn meant(name: &str) -> Option<String> {
+    let most = name.chars().count().div_ceil(3);
+    let names = Mistake::all().into_iter().map(|mistake| mistake.name());
+    let near = names.map(|known| (strsim::levenshtein(name, &known), known));
+    near.filter(|(far, _)| *far <= most).min().map(|(_, known)| known)
 }
 
 /// A seed. Files hold numbers below 2^63.
@@ -94,4 +103,17 @@ pub(crate) fn read(file: &Path) -> Result<Scenario, Box<dyn Error>> {
         eprintln!("zoetrope-sim: {name}: {stray}");
     }
     Ok(scenario)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_whose_name_is_near_is_offered() {
+        let said = planted("no-fsync-wiat").expect_err("nobody is called so");
+        assert!(said.starts_with("did you mean `no-fsync-wait`?"), "{said}");
+        let said = planted("nonsense").expect_err("nobody is called so");
+        assert!(said.starts_with("`hunt --list`"), "{said}");
+    }
 }
