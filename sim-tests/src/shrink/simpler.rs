@@ -16,6 +16,8 @@ const OPERATIONS: [Operation; 7] = [
 
 /// Seeds by which the last steps alone are tried.
 const END_SEEDS: u64 = 30;
+/// Requests that may show what needs no fault.
+const WORK: u64 = 1_000;
 
 /// The most that a number is raised to; most are milliseconds.
 const HIGHEST: i64 = 10_000;
@@ -56,12 +58,15 @@ impl Shrinker {
         changed
     }
 
-    /// Most of what leads to a failure does not matter: its last steps alone, ever more of them. These runs are short, so
-    /// there is time for many seeds.
+    /// Most of what leads to a failure does not matter: no fault at all, or its last steps alone, ever more of them. These
+    /// runs are short, so there is time for many seeds.
     pub(super) fn keep_the_end(&mut self) {
-        let steps = self.best.steps.len();
-        for last in (0..).map(|n| 1 << n).take_while(|last| last * 2 < steps) {
-            let end = self.with(|s| drop(s.steps.drain(..steps - last)));
+        let steps = self.best.steps.clone();
+        let mut ends = vec![vec![Step::Requests(WORK)]];
+        let lasts = (0..).map(|n| 1 << n).take_while(|last| last * 2 < steps.len());
+        ends.extend(lasts.map(|last: usize| steps[steps.len() - last..].to_vec()));
+        for steps in ends {
+            let end = self.with(|s| s.steps = steps);
             let mut plain = end.clone();
             make_plain(&mut plain);
             let takes = self.takes_with(&plain, END_SEEDS) || self.takes_with(&end, END_SEEDS);
