@@ -44,7 +44,7 @@ pub(super) fn prepare(dir: &Path) -> Result<(), String> {
     std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))
 }
 
-/// Shrinks the finds of each mistake, one after the other, until one has become good; else the best one has to do. They are
+/// Shrinks the finds of each mistake, the shortest first, until one has become good; else the best one has to do. They are
 /// files of the mistakes' names, and what is there already stays.
 pub(super) fn shrink_all(dir: &Path, hunted: &[Hunted]) -> Result<(), String> {
     for one in hunted {
@@ -53,8 +53,11 @@ pub(super) fn shrink_all(dir: &Path, hunted: &[Hunted]) -> Result<(), String> {
             continue;
         }
         let mut best = None;
-        for find in one.campaigns.iter().flatten() {
-            let Some(shrunk) = shrink(&find.kin.scenario(find.seed), one.mistake, EFFORT) else {
+        let finds = one.campaigns.iter().flatten();
+        let mut finds: Vec<Scenario> = finds.map(|find| find.kin.scenario(find.seed)).collect();
+        finds.sort_by_key(|find| find.steps.len());
+        for find in finds {
+            let Some(shrunk) = shrink(&find, one.mistake, EFFORT) else {
                 println!("{name}: seed {} does not find it any more", find.seed);
                 continue;
             };
