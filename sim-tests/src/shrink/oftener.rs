@@ -74,10 +74,9 @@ fn more_of_it(scenario: &Scenario, was: &Scenario) -> Vec<Scenario> {
         all.push(Scenario { clients, pipeline, ..scenario.clone() });
     }
     let steps = scenario.steps.len();
-    let parts =
-        [(steps, 2), (steps, 4), (steps, 8), (steps.div_ceil(2), 4), (1, 8), (2, 8), (3, 8)];
-    for (last, times) in parts {
-        if last <= steps && steps - last + last * times <= LINES_MAX {
+    let lasts = (1..=steps.min(8)).chain([steps.div_ceil(2), steps]);
+    for (last, times) in lasts.flat_map(|last| [2, 4, 8].map(|times| (last, times))) {
+        if steps - last + last * times <= LINES_MAX {
             all.push(repeated(scenario, last, times));
         }
     }
