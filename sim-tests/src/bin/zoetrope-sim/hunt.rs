@@ -210,11 +210,11 @@ fn score_of_shrunk(shrunk: &[Option<Small>]) -> String {
     let median_often = middle(often.clone()).unwrap_or(0);
     let good = shrunk.iter().flatten().filter(|small| small.is_good()).count();
     format!(
-        "The median mistake was shrunk to {median} lines, the longest to {most}; at most {MEDIAN_LINES} and {MOST_LINES} \
-         it should be. Of other seeds {median_often} % make the median one fail, and {} % the worst; at least \
-         {MEDIAN_OFTEN} and {LEAST_OFTEN} it should be. {good} of {} are within both.\n",
+        "{good} of {} mistakes have a file within these bounds: of at most {MOST_LINES} lines, and {LEAST_OFTEN} % of other seeds \
+         fail. The median file has {median} lines and the longest {most}; at most {MEDIAN_LINES} the median one should have. \
+         Of other seeds {median_often} % make the median one fail, and {} % the worst; at least {MEDIAN_OFTEN} should.\n",
+        shrunk.len(),
         often.iter().min().unwrap_or(&0),
-        shrunk.iter().flatten().count(),
     )
 }
 
