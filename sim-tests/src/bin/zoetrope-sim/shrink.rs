@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// CPU time to shrink in; a run that has begun by then is finished
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "56s")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "54s")]
     cpu: Duration,
     /// Seeds by which to count how often the small scenario fails
     #[arg(long, value_name = "N", default_value_t = 100)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zoetrope_io_sim::{Mistake, Scenario};
 
 /// How long each is shrunk, and by how many seeds it is counted how often it fails.
-const EFFORT: Effort = Effort { cpu_s: 56.0, seeds: 100 };
+const EFFORT: Effort = Effort { cpu_s: 54.0, seeds: 100 };
 
 fn file_of(dir: &Path, mistake: Mistake) -> PathBuf {
     dir.join(format!("{}.toml", mistake.name()))
