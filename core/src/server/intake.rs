@@ -247,6 +247,11 @@ impl Server {
     /// Only the leader knows whether the session lives.
     fn ask_leader(&mut self, id: ConnId, request: &ConnectRequest<'_>, timeout_ms: i32) {
         let session = request.session;
+        // Its client has left the former connection. The leader is about to take this server for the session's home again, and
+        // what is still on its way through that connection must not be done then.
+        if let Some(old) = self.tracker.get(session).and_then(|tracked| tracked.conn) {
+            self.drop_conn(old, DropReason::Replaced);
+        }
         if let Some(conn) = self.clients.conns.get_mut(&id) {
             conn.read_only = request.read_only;
             conn.state = ConnState::Opening;
