@@ -71,9 +71,9 @@ const FIRST_OF_MANY: u64 = 5;
 /// Seeds by which it is found out where on its way a scenario has begun to fail less often.
 const SOME_SEEDS: u64 = 30;
 /// Part of the time in which scenarios are made smaller, before they are made to fail more often.
-const FIRST_PART: f64 = 0.6;
+const FIRST_PART: f64 = 0.5;
 /// Part of the time when they are to fail often enough: what that has added is made smaller in what is left.
-const SECOND_PART: f64 = 0.85;
+const SECOND_PART: f64 = 0.87;
 
 /// Seeds to search by; no swarm begins with them.
 fn other_seeds(count: u64) -> Range<u64> {

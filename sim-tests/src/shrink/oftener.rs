@@ -1,7 +1,7 @@
 //! What fails with one seed in ten says nothing after the next change of the code: more of the same, until it fails with
 //! nearly all.
 
-use super::simpler::with_higher;
+use super::simpler::{HIGHEST, OPERATIONS, number_of, numbers, with_keep, with_number};
 use super::{
     COMPARISONS, FIRST_OF_MANY, LEAST_SEEDS, LINES_MAX, MANY_SEEDS, SOME_SEEDS, Shrinker, lines,
     other_seeds, process_cpu_s,
@@ -22,27 +22,6 @@ fn with_more(scenario: &Scenario, times: u64) -> Scenario {
         }
     }
     more
-}
-
-/// The same, and behind each step that one.
-fn with_between(scenario: &Scenario, between: &Step) -> Scenario {
-    let steps = scenario.steps.iter().flat_map(|step| [step.clone(), between.clone()]).collect();
-    Scenario { steps, ..scenario.clone() }
-}
-
-/// The same, and behind it so many times that: what comes to pass in elections has as many chances.
-fn and_then(scenario: &Scenario, then: &[Step], times: usize) -> Scenario {
-    let behind = std::iter::repeat_n(then, times).flatten();
-    let steps = scenario.steps.iter().chain(behind).cloned().collect();
-    Scenario { steps, ..scenario.clone() }
-}
-
-/// The same, its last steps so many times over.
-fn repeated(scenario: &Scenario, last: usize, times: usize) -> Scenario {
-    let (first, again) = scenario.steps.split_at(scenario.steps.len() - last);
-    let again = std::iter::repeat_n(again, times).flatten();
-    let steps = first.iter().chain(again).cloned().collect();
-    Scenario { steps, ..scenario.clone() }
 }
 
 /// A setting as another scenario has it.
@@ -67,66 +46,122 @@ const SETTINGS: [Setting; 15] = [
     |s, was| s.without.clone_from(&was.without),
 ];
 
-/// Scenarios in which the same may happen more often.
-fn more_of_it(scenario: &Scenario, was: &Scenario) -> Vec<Scenario> {
-    let mut all = vec![with_more(scenario, 4), with_more(scenario, 20)];
-    for (clients, pipeline) in [(3, 8), (5, 8), (5, 16), (2, 1)] {
-        all.push(Scenario { clients, pipeline, ..scenario.clone() });
+/// Chance; each search has its own, and it is always the same.
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    /// One of so many.
+    fn below(&mut self, count: usize) -> Option<usize> {
+        Some(self.0.next_u64().checked_rem(count as u64)? as usize)
     }
-    let steps = scenario.steps.len();
-    let lasts = (1..=steps.min(8)).chain([steps.div_ceil(2), steps]);
-    for (last, times) in lasts.flat_map(|last| [2, 4, 8].map(|times| (last, times))) {
-        if steps - last + last * times <= LINES_MAX {
-            all.push(repeated(scenario, last, times));
-        }
+
+    fn one_of<T: Clone>(&mut self, all: &[T]) -> Option<T> {
+        Some(all[self.below(all.len())?].clone())
     }
-    for times in [10, 100, 1_000] {
-        all.extend(with_higher(scenario, times));
-    }
-    if let Some(peers) = scenario.peers {
-        for (peers, observers) in [(3, 1), (3, 2), (5, 0), (7, 0), (peers, 2)] {
-            let (peers, groups) = (Some(peers), Vec::new());
-            all.push(Scenario { peers, groups, observers, ..scenario.clone() });
-        }
-    }
-    for as_it_was in SETTINGS {
-        let mut more = scenario.clone();
-        as_it_was(&mut more, was);
-        all.push(more);
-    }
-    all.push(with_between(scenario, &Step::Requests(40)));
-    all.push(with_between(scenario, &Step::Fault(Fault::Disconnect)));
-    if scenario.peers.is_some() {
-        all.push(with_between(scenario, &Step::Fault(Fault::Churn)));
-        let restart = Step::Fault(Fault::RestartAll { keep: Keep::All, down: 500 });
-        for times in [4, 10] {
-            all.push(and_then(scenario, &[restart.clone(), Step::Requests(40)], times));
-        }
-    }
-    all.push(Scenario { without: Vec::new(), ..scenario.clone() });
-    for snap_count in [20, 1_000] {
-        all.push(Scenario { snap_count, ..scenario.clone() });
-    }
-    // And what went before it in the run it was.
-    let of_was = (1..=5).map(|n| 1 << n).filter(|last| (steps + 1..was.steps.len()).contains(last));
-    all.extend(of_was.map(|last| {
-        let steps = was.steps[was.steps.len() - last..].to_vec();
-        Scenario { steps, ..scenario.clone() }
-    }));
-    // Of those that fail often enough the shortest is taken.
-    all.sort_by_key(|more| more.steps.len());
-    let mut unlike: Vec<Scenario> = Vec::new();
-    for more in all {
-        if more != *scenario && more.steps.len() <= LINES_MAX && !unlike.contains(&more) {
-            unlike.push(more);
-        }
-    }
-    unlike
 }
 
-fn one_of(mut all: Vec<Scenario>, chance: &mut ChaCha8Rng) -> Option<Scenario> {
-    let at = chance.next_u64().checked_rem(all.len() as u64)?;
-    Some(all.swap_remove(at as usize))
+/// A change of a scenario, by which the same may happen more often. It is given what the scenario was before it was shrunk.
+type Change = fn(&Scenario, &Scenario, &mut Dice) -> Option<Scenario>;
+
+const CHANGES: [Change; 14] = [
+    |s, _, dice| Some(with_more(s, dice.one_of(&[4, 20])?)),
+    |s, _, dice| Some(Scenario { clients: dice.one_of(&[1, 2, 3, 5])?, ..s.clone() }),
+    |s, _, dice| Some(Scenario { pipeline: dice.one_of(&[1, 4, 8, 16])?, ..s.clone() }),
+    |s, _, dice| Some(Scenario { snap_count: dice.one_of(&[20, 60, 200, 1_000])?, ..s.clone() }),
+    |s, _, dice| {
+        let slice = dice.one_of(&[Some(50), Some(200), Some(500), None])?;
+        Some(Scenario { slice, ..s.clone() })
+    },
+    as_it_was,
+    other_operations,
+    other_servers,
+    some_steps_again,
+    one_step_less,
+    another_number,
+    another_keep,
+    something_between,
+    more_behind_it,
+];
+
+/// What could be left out may still have made it fail more often.
+fn as_it_was(s: &Scenario, was: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    let mut more = s.clone();
+    dice.one_of(&SETTINGS)?(&mut more, was);
+    Some(more)
+}
+
+fn other_operations(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    let (mut more, operation) = (s.clone(), dice.one_of(&OPERATIONS)?);
+    match s.without.iter().position(|without| *without == operation) {
+        Some(at) => drop(more.without.remove(at)),
+        None => more.without.push(operation),
+    }
+    Some(more)
+}
+
+fn other_servers(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    let peers = s.peers?;
+    let (peers, observers) = dice.one_of(&[(3, 0), (3, 1), (3, 2), (5, 0), (7, 0), (peers, 2)])?;
+    Some(Scenario { peers: Some(peers), groups: Vec::new(), observers, ..s.clone() })
+}
+
+fn some_steps_again(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    let from = dice.below(s.steps.len())?;
+    let upto = from + 1 + dice.below(s.steps.len() - from)?;
+    let again = std::iter::repeat_n(&s.steps[from..upto], dice.one_of(&[2, 4, 8])?).flatten();
+    let steps = s.steps[..from].iter().chain(again).chain(&s.steps[upto..]).cloned().collect();
+    Some(Scenario { steps, ..s.clone() })
+}
+
+fn one_step_less(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    let mut less = s.clone();
+    less.steps.remove(dice.below(s.steps.len())?);
+    Some(less)
+}
+
+fn another_number(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    let n = dice.below(s.steps.len())?;
+    let path = dice.one_of(&numbers(&s.steps[n]))?;
+    let now = number_of(&s.steps[n], &path)?;
+    let to = match dice.one_of(&[true, false])? {
+        true => now.saturating_mul(dice.one_of(&[3, 10, 100, 1_000])?),
+        false => now / dice.one_of(&[3, 10])?,
+    };
+    with_number(s, n, &path, to.clamp(1, HIGHEST.max(now)))
+}
+
+fn another_keep(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    with_keep(s, dice.below(s.steps.len())?, dice.one_of(&["all", "nothing", "some", "torn"])?)
+}
+
+fn something_between(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    let mut all = vec![Step::Requests(40), Step::Fault(Fault::Disconnect)];
+    all.extend(s.peers.map(|_| Step::Fault(Fault::Churn)));
+    let between = dice.one_of(&all)?;
+    let steps = s.steps.iter().flat_map(|step| [step.clone(), between.clone()]).collect();
+    Some(Scenario { steps, ..s.clone() })
+}
+
+/// What went before it in the run it was, or restarts: what comes to pass in elections has as many chances.
+fn more_behind_it(s: &Scenario, was: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    let steps = match dice.one_of(&[None, Some(2), Some(4), Some(8), Some(16), Some(32)])? {
+        Some(last) => was.steps[was.steps.len().checked_sub(last)?..].to_vec(),
+        None => {
+            let restart = Step::Fault(Fault::RestartAll { keep: Keep::All, down: 500 });
+            let behind = std::iter::repeat_n([restart, Step::Requests(40)], dice.one_of(&[4, 10])?);
+            s.steps.iter().cloned().chain(behind.flatten()).collect()
+        }
+    };
+    Some(Scenario { steps, ..s.clone() })
+}
+
+/// Mostly one change, seldom many at once.
+fn changed(scenario: &Scenario, was: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    let mut more = scenario.clone();
+    for _ in 0..dice.one_of(&[1, 1, 1, 1, 2, 2, 3, 4])? {
+        more = dice.one_of(&CHANGES)?(&more, was, dice)?;
+    }
+    (more != *scenario).then_some(more)
 }
 
 impl Shrinker {
@@ -177,27 +212,14 @@ impl Shrinker {
         let was = self.trail.first().cloned().unwrap_or_else(|| best.clone());
         let mut often = self.count(&best, other_seeds(self.many), 0).fails;
         let mut found = false;
-        let mut chance = ChaCha8Rng::seed_from_u64(best.seed);
+        let mut dice = Dice(ChaCha8Rng::seed_from_u64(best.seed));
         while often < enough && !self.is_over() {
-            let mut better = None;
-            for more in more_of_it(&self.best, &was) {
-                if let Some((fails, more)) = self.fails_oftener(more, often) {
-                    (often, better) = (fails, Some(more));
-                }
-                if often >= enough || self.is_over() {
-                    break;
-                }
+            let Some(more) = changed(&self.best, &was, &mut dice) else { continue };
+            if let Some((fails, more)) = self.fails_oftener(more, often)
+                && self.takes_if_clean(more)
+            {
+                (often, found) = (fails, true);
             }
-            // Where none is better, two of them at once may be.
-            while better.is_none() && !self.is_over() {
-                let Some(one) = one_of(more_of_it(&self.best, &was), &mut chance) else { break };
-                let Some(two) = one_of(more_of_it(&one, &was), &mut chance) else { continue };
-                if let Some((fails, more)) = self.fails_oftener(two, often) {
-                    (often, better) = (fails, Some(more));
-                }
-            }
-            let Some(better) = better else { break };
-            found |= self.takes_if_clean(better);
         }
         self.least = often.min(enough);
         found
@@ -210,17 +232,19 @@ impl Shrinker {
         }
         // Most are no better, and a part of the seeds says so.
         let seeds = other_seeds(self.many);
-        let first = seeds.start..seeds.start + self.many / FIRST_OF_MANY;
+        let middle = seeds.start + self.many / FIRST_OF_MANY;
         let part = often / FIRST_OF_MANY;
-        if self.count(&more, first, part).fails <= part {
+        let first = self.count(&more, seeds.start..middle, part);
+        if first.fails <= part {
             return None;
         }
-        let count = self.count(&more, seeds, often);
-        let seed = count.seed.filter(|_| count.fails > often)?;
+        let rest = self.count(&more, middle..seeds.end, often.saturating_sub(first.fails));
+        let fails = first.fails + rest.fails;
+        let seed = first.seed.or(rest.seed).filter(|_| fails > often)?;
         // Who waits too short a time for what lasts longer now fails without any mistake.
         let is_clean = |seed| self.is_clean(&Scenario { seed, ..more.clone() });
         [seed, seed + 1, seed + 2].into_iter().all(is_clean).then_some(())?;
-        Some((count.fails, Scenario { seed, ..more }))
+        Some((fails, Scenario { seed, ..more }))
     }
 }
 
@@ -294,6 +318,48 @@ mod tests {
         shrinker.keep_the_end();
         assert!(shrinker.best.steps.len() <= all.len() / 2, "{:?}", shrinker.best.steps);
         assert!(all.ends_with(&shrinker.best.steps));
+    }
+
+    #[test]
+    fn what_fails_without_any_mistake_is_not_taken() {
+        let text = "story = 'In vain.'\nseed = 1\nsteps = [{ expect-service = 1 }]";
+        let in_vain = Scenario::parse(text).unwrap();
+        let mut shrinker = shrinker(scenario("{ requests = 100 }", "nothing"));
+        shrinker.judge = run(&in_vain, Mistake::None).0.expect("it is too short").judge;
+        assert!(shrinker.ends_with(&in_vain).is_some());
+        assert!(!shrinker.takes(&in_vain));
+        assert!(shrinker.fails_oftener(in_vain.clone(), 0).is_none());
+        shrinker.mistake = Mistake::None;
+        assert!(shrinker.takes(&in_vain));
+    }
+
+    #[test]
+    fn nothing_is_taken_when_the_time_is_over() {
+        let mut shrinker = shrinker(scenario("{ requests = 200 }", "nothing"));
+        let simpler = scenario("{ requests = 100 }", "nothing");
+        shrinker.ends_s = -1.0;
+        assert!(!shrinker.takes(&simpler));
+        assert!(!shrinker.step_back());
+        assert!(!shrinker.make_oftener());
+        assert_eq!(shrinker.least, 0, "what nobody has counted is not asked for");
+        shrinker.ends_s = f64::INFINITY;
+        assert!(shrinker.takes(&simpler));
+    }
+
+    #[test]
+    fn each_change_makes_another_scenario_of_it() {
+        let text = "story = ''\nseed = 1\npeers = 5\nwithout = ['acls']\nsteps = [{ requests = 5 }, { run = 90 }, \
+                    { crash-after = { op = 'append', skip = 4, keep = 'torn', down = 10 } }]";
+        let scenario = Scenario::parse(text).unwrap();
+        let mut was = Scenario { clients: 2, ..scenario.clone() };
+        was.steps = vec![Step::Run(7); 40];
+        for (n, change) in CHANGES.iter().enumerate() {
+            let another = |seed| {
+                let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+                change(&scenario, &was, &mut dice).filter(|more| *more != scenario)
+            };
+            assert!((0..100).filter_map(another).count() > 5, "change {n}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::Shrinker;
 use toml::Value;
 use zoetrope_io_sim::{Fault, LocalSessions, Operation, Scenario, Step};
 
-const OPERATIONS: [Operation; 7] = [
+pub(super) const OPERATIONS: [Operation; 7] = [
     Operation::Malformed,
     Operation::SessionChurn,
     Operation::Containers,
@@ -20,7 +20,7 @@ const END_SEEDS: u64 = 30;
 const WORK: u64 = 1_000;
 
 /// The most that a number is raised to; most are milliseconds.
-const HIGHEST: i64 = 10_000;
+pub(super) const HIGHEST: i64 = 10_000;
 
 /// Integers that name something instead of counting it.
 const NAMES: [&str; 7] = ["at", "from", "to", "gone", "stays", "client", "groups"];
@@ -176,7 +176,7 @@ impl Shrinker {
             self.takes(&plainer);
         }
         for keep in ["all", "nothing"] {
-            if let Some(plainer) = with_value(&self.best, n, &|step| set_keep(step, keep)) {
+            if let Some(plainer) = with_keep(&self.best, n, keep) {
                 self.takes(&plainer);
             }
         }
@@ -186,12 +186,11 @@ impl Shrinker {
         // What lasts for no time lasts for ever.
         let least = i64::from(path.last().is_none_or(|key| key != "skip"));
         loop {
-            let value = Value::try_from(&self.best.steps[n]).ok();
-            let Some(now) = value.as_ref().and_then(|value| number_at(value, path)) else { return };
+            let Some(now) = number_of(&self.best.steps[n], path) else { return };
             let mut tried = [least, now / 4, now / 2, round(now)].into_iter();
             let taken = tried.find(|to| {
                 let lower = *to >= least && *to < now;
-                let simpler = with_value(&self.best, n, &|step| set_number(step, path, *to));
+                let simpler = with_number(&self.best, n, path, *to);
                 lower && simpler.is_some_and(|simpler| self.takes(&simpler))
             });
             if taken.is_none() {
@@ -211,24 +210,19 @@ fn with_value(scenario: &Scenario, n: usize, change: &dyn Fn(&mut Value)) -> Opt
     Some(changed)
 }
 
-/// Each number of each step so many times higher.
-pub(super) fn with_higher(scenario: &Scenario, times: i64) -> Vec<Scenario> {
-    let mut all = Vec::new();
-    for n in 0..scenario.steps.len() {
-        // How much work there is between faults, others try.
-        if matches!(scenario.steps[n], Step::Requests(_) | Step::Run(_)) {
-            continue;
-        }
-        for path in numbers(&scenario.steps[n]) {
-            let value = Value::try_from(&scenario.steps[n]).ok();
-            let Some(now) = value.as_ref().and_then(|value| number_at(value, &path)) else {
-                continue;
-            };
-            let to = now.saturating_mul(times).clamp(now, now.max(HIGHEST));
-            all.extend(with_value(scenario, n, &|step| set_number(step, &path, to)));
-        }
-    }
-    all
+/// The scenario with another number in a step.
+pub(super) fn with_number(
+    scenario: &Scenario,
+    n: usize,
+    path: &[String],
+    to: i64,
+) -> Option<Scenario> {
+    with_value(scenario, n, &|step| set_number(step, path, to))
+}
+
+/// The scenario with another part of what was not synced surviving a step.
+pub(super) fn with_keep(scenario: &Scenario, n: usize, keep: &str) -> Option<Scenario> {
+    with_value(scenario, n, &|step| set_keep(step, keep))
 }
 
 /// The same to two digits, as a person would write it.
@@ -255,7 +249,7 @@ fn expects(step: &Step) -> bool {
 }
 
 /// Where the numbers of a step are that can be lower.
-fn numbers(step: &Step) -> Vec<Vec<String>> {
+pub(super) fn numbers(step: &Step) -> Vec<Vec<String>> {
     match Value::try_from(step) {
         Ok(value) if !expects(step) => paths(&value),
         _ => Vec::new(),
@@ -277,8 +271,10 @@ fn paths(value: &Value) -> Vec<Vec<String>> {
     }
 }
 
-fn number_at(value: &Value, path: &[String]) -> Option<i64> {
-    path.iter().try_fold(value, |value, key| value.get(key))?.as_integer()
+/// The number that is there.
+pub(super) fn number_of(step: &Step, path: &[String]) -> Option<i64> {
+    let value = Value::try_from(step).ok()?;
+    path.iter().try_fold(&value, |value, key| value.get(key))?.as_integer()
 }
 
 fn set_number(value: &mut Value, path: &[String], to: i64) {

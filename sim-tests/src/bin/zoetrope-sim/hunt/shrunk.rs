@@ -9,6 +9,9 @@ use zoetrope_io_sim::{Mistake, Scenario};
 /// How long each is shrunk, and by how many seeds it is counted how often it fails.
 const EFFORT: Effort = Effort { cpu_s: 54.0, seeds: 100 };
 
+/// So many times what is not good yet is shrunk once more.
+const AGAIN: u32 = 3;
+
 fn file_of(dir: &Path, mistake: Mistake) -> PathBuf {
     dir.join(format!("{}.toml", mistake.name()))
 }
@@ -44,43 +47,54 @@ pub(super) fn prepare(dir: &Path) -> Result<(), String> {
     std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))
 }
 
-/// Shrinks the finds of each mistake, the shortest first, until one has become good; else the best one has to do. They are
-/// files of the mistakes' names, and what is there already stays.
+/// Shrinks the finds of each mistake, the shortest first, until one has become good, and if none has, the best one again;
+/// if that does not help, it has to do. They are files of the mistakes' names, and what is there already stays.
 pub(super) fn shrink_all(dir: &Path, hunted: &[Hunted]) -> Result<(), String> {
     for one in hunted {
-        let (name, file) = (one.mistake.name(), file_of(dir, one.mistake));
+        let file = file_of(dir, one.mistake);
         if file.exists() {
             continue;
         }
-        let mut best = None;
         let finds = one.campaigns.iter().flatten();
         let mut finds: Vec<Scenario> = finds.map(|find| find.kin.scenario(find.seed)).collect();
-        finds.sort_by_key(|find| find.steps.len());
-        for find in finds {
-            let Some(shrunk) = shrink(&find, one.mistake, EFFORT) else {
-                println!("{name}: seed {} does not find it any more", find.seed);
-                continue;
-            };
-            let Shrunk { lines, cpu_s, oftenness, .. } = &shrunk;
-            println!(
-                "{name}: {} lines before, {} after; {cpu_s:.1} CPU seconds; {} of {} other seeds fail, {} by the same judge",
-                lines.0, lines.1, oftenness.fails, oftenness.seeds, oftenness.alike
-            );
-            let small = Small { lines: lines.1, often: (oftenness.fails, oftenness.seeds) };
-            if best.as_ref().is_none_or(|best| small.is_better_than(best)) {
-                std::fs::write(&file, shrunk.scenario.to_short_text())
-                    .map_err(|error| format!("{}: {error}", file.display()))?;
-                best = Some(small);
-            }
-            if small.is_good() {
+        finds.sort_by_key(|find| Reverse(find.steps.len()));
+        let mut best: Option<(Small, Scenario)> = None;
+        let mut again = if finds.is_empty() { 0 } else { AGAIN };
+        while best.as_ref().is_none_or(|(small, _)| !small.is_good()) {
+            let Some(next) = finds.pop().or_else(|| {
+                again = again.checked_sub(1)?;
+                Some(best.as_ref()?.1.clone())
+            }) else {
                 break;
+            };
+            let Some((small, shrunk)) = shrink_one(one.mistake, &next) else { continue };
+            if best.as_ref().is_none_or(|(best, _)| small.is_better_than(best)) {
+                std::fs::write(&file, shrunk.to_short_text())
+                    .map_err(|error| format!("{}: {error}", file.display()))?;
+                best = Some((small, shrunk));
             }
         }
         if best.is_none() && one.campaigns.iter().any(Result::is_ok) {
+            let name = one.mistake.name();
             return Err(format!("no seed that the ledger names finds {name} any more"));
         }
     }
     Ok(())
+}
+
+/// Says what came of it.
+fn shrink_one(mistake: Mistake, find: &Scenario) -> Option<(Small, Scenario)> {
+    let name = mistake.name();
+    let Some(Shrunk { scenario, lines, cpu_s, oftenness, .. }) = shrink(find, mistake, EFFORT)
+    else {
+        println!("{name}: seed {} does not find it any more", find.seed);
+        return None;
+    };
+    println!(
+        "{name}: {} lines before, {} after; {cpu_s:.1} CPU seconds; {} of {} other seeds fail, {} by the same judge",
+        lines.0, lines.1, oftenness.fails, oftenness.seeds, oftenness.alike
+    );
+    Some((Small { lines: lines.1, often: (oftenness.fails, oftenness.seeds) }, scenario))
 }
 
 /// The file of a mistake, if there is one that tells how often it fails.
