@@ -232,10 +232,11 @@ impl Protocol {
     }
 
     pub(crate) fn left(&mut self, at: At, left: Left<'_>) {
-        let view = View::of_files(left.files, left.epochs, left.forgot);
         let known = self.known(at.sid);
+        // Nobody has told it again what it had forgotten before it served.
+        known.forgot |= left.forgot;
+        let view = View::of_files(left.files, left.epochs, known.forgot);
         (known.performed, known.submitted) = (view.clone(), view);
-        known.forgot = left.forgot;
         if left.forgot {
             known.acked_epochs.clear();
             self.shown.remove(&at.sid);
