@@ -80,6 +80,11 @@ fn other_seeds(count: u64) -> Range<u64> {
     1_000_000..1_000_000 + count
 }
 
+/// Seeds that the search did not go by so far: what was chosen by some must hold with others, or chance would have chosen it.
+fn second_seeds(count: u64) -> Range<u64> {
+    1_500_000..1_500_000 + count
+}
+
 /// Seeds to count by at the end: none of those that the search went by, or it would have chosen its own judges.
 fn fresh_seeds(count: u64) -> Range<u64> {
     2_000_000..2_000_000 + count
@@ -103,6 +108,8 @@ struct Shrinker {
     many: u64,
     /// Once this is not 0, a simpler scenario has to fail with so many of them.
     least: u64,
+    /// With so many of as many second seeds the best one fails.
+    second: u64,
     runs: u64,
     best: Scenario,
     /// What the best one breaks.
@@ -182,7 +189,11 @@ impl Shrinker {
         }
         let count = self.count(simpler, other_seeds(self.many), self.least - 1);
         let seed = count.seed.filter(|_| count.fails >= self.least);
-        seed.is_some_and(|seed| self.takes_if_clean(Scenario { seed, ..simpler.clone() }))
+        let Some(seed) = seed else { return false };
+        let simpler = Scenario { seed, ..simpler.clone() };
+        let least = self.second * 9 / 10;
+        let second = self.count(&simpler, second_seeds(self.many), least.saturating_sub(1));
+        second.fails >= least && self.takes_if_clean(simpler)
     }
 
     /// Takes a scenario, if of so many seeds, or of as many of them as there is time for in a try, enough fail.
@@ -262,6 +273,7 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         run_s: process_cpu_s() - begun_s,
         many: MANY_SEEDS,
         least: 0,
+        second: 0,
         runs: 1,
         best,
         violation,

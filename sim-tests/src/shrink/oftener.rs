@@ -4,7 +4,7 @@
 use super::simpler::{HIGHEST, OPERATIONS, number_of, numbers, with_keep, with_number};
 use super::{
     COMPARISONS, FIRST_OF_MANY, LEAST_SEEDS, LINES_MAX, MANY_SEEDS, SOME_SEEDS, Shrinker, lines,
-    other_seeds, process_cpu_s,
+    other_seeds, process_cpu_s, second_seeds,
 };
 use crate::sense::strays;
 use rand_chacha::ChaCha8Rng;
@@ -211,14 +211,16 @@ impl Shrinker {
         let best = self.best.clone();
         let was = self.trail.first().cloned().unwrap_or_else(|| best.clone());
         let mut often = self.count(&best, other_seeds(self.many), 0).fails;
+        self.second = self.count(&best, second_seeds(self.many), 0).fails;
         let mut found = false;
         let mut dice = Dice(ChaCha8Rng::seed_from_u64(best.seed));
         while often < enough && !self.is_over() {
             let Some(more) = changed(&self.best, &was, &mut dice) else { continue };
-            if let Some((fails, more)) = self.fails_oftener(more, often)
-                && self.takes_if_clean(more)
-            {
-                (often, found) = (fails, true);
+            let Some((fails, more)) = self.fails_oftener(more, often) else { continue };
+            let least = self.second.saturating_sub(1);
+            let second = self.count(&more, second_seeds(self.many), least).fails;
+            if second >= self.second && self.takes_if_clean(more) {
+                (often, self.second, found) = (fails, second, true);
             }
         }
         self.least = often.min(enough);
@@ -275,6 +277,7 @@ mod tests {
             run_s: 0.001,
             many: MANY_SEEDS,
             least: 0,
+            second: 0,
             runs: 0,
             best,
             violation,
@@ -343,6 +346,16 @@ mod tests {
         assert!(!shrinker.make_oftener());
         assert_eq!(shrinker.least, 0, "what nobody has counted is not asked for");
         shrinker.ends_s = f64::INFINITY;
+        assert!(shrinker.takes(&simpler));
+    }
+
+    #[test]
+    fn what_fails_with_chosen_seeds_must_fail_with_others() {
+        let mut shrinker = shrinker(scenario("{ requests = 1 }", "some"));
+        let simpler = Scenario { pipeline: 7, ..shrinker.best.clone() };
+        (shrinker.least, shrinker.second) = (1, MANY_SEEDS);
+        assert!(!shrinker.takes(&simpler));
+        shrinker.second = 1;
         assert!(shrinker.takes(&simpler));
     }
 
