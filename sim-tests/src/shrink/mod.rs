@@ -63,7 +63,7 @@ const TRIES: f64 = 120.0;
 /// Seeds by which scenarios are compared that fail with many, at most.
 const MANY_SEEDS: u64 = 60;
 /// And at least.
-const LEAST_SEEDS: u64 = 8;
+const LEAST_SEEDS: u64 = 12;
 /// So many comparisons the time has to suffice for.
 const COMPARISONS: f64 = 20.0;
 /// Of those seeds, the part that is looked at first.
@@ -155,7 +155,7 @@ impl Shrinker {
         self.runs += 1;
         let begun_s = process_cpu_s();
         let ended = run(scenario, self.mistake).0;
-        self.run_s += (process_cpu_s() - begun_s - self.run_s) / 8.0;
+        self.run_s += (process_cpu_s() - begun_s - self.run_s) / 4.0;
         ended
     }
 
@@ -262,8 +262,12 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
     let begun_s = process_cpu_s();
     let (violation, begun) = run(scenario, mistake);
     let violation = violation?;
+    // What was shrunk before is simple, and would only come to fail more seldom. Other seeds go on where its own ends.
+    let was_shrunk = told_oftenness(&scenario.story).is_some();
     let mut best = scenario.clone();
-    best.steps.truncate(begun);
+    if !was_shrunk {
+        best.steps.truncate(begun);
+    }
     let mut shrinker = Shrinker {
         mistake,
         judge: violation.judge.clone(),
@@ -279,14 +283,12 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         violation,
         trail: Vec::new(),
     };
-    // What was shrunk before is simple, and would only come to fail more seldom.
-    let was_shrunk = told_oftenness(&scenario.story).is_some();
+    let first = shrinker.best.clone();
+    // With a few more, in a small part of the time: how often it fails, and how long a run takes.
+    let others = ((effort.cpu_s / 10.0 / shrinker.run_s) as u64).clamp(1, FEW_SEEDS - 1);
+    let often = shrinker.count(&first, other_seeds(others), 0).fails;
     let mut is_simple = was_shrunk;
     if !was_shrunk {
-        let first = shrinker.best.clone();
-        // With a few more, in a small part of the time.
-        let others = ((effort.cpu_s / 10.0 / shrinker.run_s) as u64).clamp(1, FEW_SEEDS - 1);
-        let often = shrinker.count(&first, other_seeds(others), 0).fails;
         shrinker.few = often as f64 / (2 * others) as f64;
         shrinker.keep_the_end();
         shrinker.make_simpler();
