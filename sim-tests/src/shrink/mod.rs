@@ -9,6 +9,8 @@ use crate::guard::guarded;
 use crate::run::judge_scenario;
 use crate::sense::nonsense;
 use crate::violation::Violation;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use std::iter::once;
 use std::ops::Range;
 use zoetrope_io_sim::{Mistake, Scenario};
@@ -52,6 +54,8 @@ pub struct Effort {
     pub cpu_s: f64,
     /// Seeds by which to count at the end how often the small scenario fails.
     pub seeds: u64,
+    /// What to change, chance decides; with another number another chance.
+    pub chance: u64,
 }
 
 /// The most lines that a file of a shrunk scenario may have, before it says what it is about.
@@ -108,6 +112,8 @@ struct Shrinker {
     many: u64,
     /// Once this is not 0, a simpler scenario has to fail with so many of them.
     least: u64,
+    /// Decides what to change.
+    chance: ChaCha8Rng,
     /// With so many of as many second seeds the best one fails.
     second: u64,
     runs: u64,
@@ -277,6 +283,7 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         run_s: process_cpu_s() - begun_s,
         many: MANY_SEEDS,
         least: 0,
+        chance: ChaCha8Rng::seed_from_u64(effort.chance),
         second: 0,
         runs: 1,
         best,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::sense::strays;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::RngCore;
 use zoetrope_io_sim::{Fault, Keep, Scenario, Step};
 
 /// The same with so many times the requests or the time between faults, but not without end.
@@ -213,7 +213,7 @@ impl Shrinker {
         let mut often = self.count(&best, other_seeds(self.many), 0).fails;
         self.second = self.count(&best, second_seeds(self.many), 0).fails;
         let mut found = false;
-        let mut dice = Dice(ChaCha8Rng::seed_from_u64(best.seed));
+        let mut dice = Dice(self.chance.clone());
         while often < enough && !self.is_over() {
             let Some(more) = changed(&self.best, &was, &mut dice) else { continue };
             let Some((fails, more)) = self.fails_oftener(more, often) else { continue };
@@ -254,6 +254,7 @@ impl Shrinker {
 mod tests {
     use super::*;
     use crate::shrink::{Oftenness, run, told_oftenness};
+    use rand_chacha::rand_core::SeedableRng;
     use zoetrope_io_sim::Mistake;
 
     /// Power is lost after that.
@@ -277,6 +278,7 @@ mod tests {
             run_s: 0.001,
             many: MANY_SEEDS,
             least: 0,
+            chance: ChaCha8Rng::seed_from_u64(0),
             second: 0,
             runs: 0,
             best,

@@ -27,12 +27,16 @@ pub(crate) struct Args {
     /// Seeds by which to count how often the small scenario fails
     #[arg(long, value_name = "N", default_value_t = 100)]
     backgrounds: u64,
+    /// What to change, chance decides: another number makes another search of it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    chance: u64,
 }
 
 pub(crate) fn run(args: &Args) -> Ended {
     let (scenario, name) = args.subject.read()?;
     args.out.as_ref().map_or(Ok(()), |file| can_be_written(file))?;
-    let effort = Effort { cpu_s: args.cpu.as_secs_f64(), seeds: args.backgrounds };
+    let effort =
+        Effort { cpu_s: args.cpu.as_secs_f64(), seeds: args.backgrounds, chance: args.chance };
     let Some(shrunk) = shrink(&scenario, args.planted.mistake, effort) else {
         println!(
             "{name}, seed {}: every promise was kept, so there is nothing to shrink",

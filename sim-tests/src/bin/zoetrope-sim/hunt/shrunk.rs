@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use zoetrope_io_sim::{Mistake, Scenario};
 
 /// How long each is shrunk, and by how many seeds it is counted how often it fails.
-const EFFORT: Effort = Effort { cpu_s: 54.0, seeds: 100 };
+const EFFORT: Effort = Effort { cpu_s: 54.0, seeds: 100, chance: 0 };
 
 /// So many times what is not good yet is shrunk once more.
-const AGAIN: u32 = 3;
+const AGAIN: u64 = 3;
 
 fn file_of(dir: &Path, mistake: Mistake) -> PathBuf {
     dir.join(format!("{}.toml", mistake.name()))
@@ -67,7 +67,7 @@ pub(super) fn shrink_all(dir: &Path, hunted: &[Hunted]) -> Result<(), String> {
             }) else {
                 break;
             };
-            let Some((small, shrunk)) = shrink_one(one.mistake, &next) else { continue };
+            let Some((small, shrunk)) = shrink_one(one.mistake, &next, again) else { continue };
             if best.as_ref().is_none_or(|(best, _)| small.is_better_than(best)) {
                 std::fs::write(&file, shrunk.to_short_text())
                     .map_err(|error| format!("{}: {error}", file.display()))?;
@@ -83,9 +83,10 @@ pub(super) fn shrink_all(dir: &Path, hunted: &[Hunted]) -> Result<(), String> {
 }
 
 /// Says what came of it.
-fn shrink_one(mistake: Mistake, find: &Scenario) -> Option<(Small, Scenario)> {
+fn shrink_one(mistake: Mistake, find: &Scenario, chance: u64) -> Option<(Small, Scenario)> {
     let name = mistake.name();
-    let Some(Shrunk { scenario, lines, cpu_s, oftenness, .. }) = shrink(find, mistake, EFFORT)
+    let Some(Shrunk { scenario, lines, cpu_s, oftenness, .. }) =
+        shrink(find, mistake, Effort { chance, ..EFFORT })
     else {
         println!("{name}: seed {} does not find it any more", find.seed);
         return None;
