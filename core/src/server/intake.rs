@@ -247,11 +247,9 @@ impl Server {
     /// Only the leader knows whether the session lives.
     fn ask_leader(&mut self, id: ConnId, request: &ConnectRequest<'_>, timeout_ms: i32) {
         let session = request.session;
-        // Its client has left the former connection. The leader is about to take this server for the session's home again, and
-        // what is still on its way through that connection must not be done then.
-        if let Some(old) = self.tracker.get(session).and_then(|tracked| tracked.conn) {
-            self.drop_conn(old, DropReason::Replaced);
-        }
+        // The leader is about to take this server for the session's home again, and what is still on its way through the
+        // former connection must not be done then.
+        self.drop_former(session);
         if let Some(conn) = self.clients.conns.get_mut(&id) {
             conn.read_only = request.read_only;
             conn.state = ConnState::Opening;
@@ -314,9 +312,7 @@ impl Server {
         read_only: Option<bool>,
         timeout_ms: i32,
     ) {
-        if let Some(old) = self.tracker.get(session).and_then(|tracked| tracked.conn) {
-            self.drop_conn(old, DropReason::Replaced);
-        }
+        self.drop_former(session);
         self.tracker.resume(session, timeout_ms, self.listening());
         self.tracker.attach(session, Some(id));
         self.tracker.move_to_home(session, Home::Here);
@@ -331,6 +327,13 @@ impl Server {
         let in_flight = self.zxid_proposed > self.zxid_applied && !self.is_read_only();
         if in_flight && self.learner().is_none() {
             self.wait_for_proposals(id);
+        }
+    }
+
+    /// A session's client has left the connection it had here.
+    fn drop_former(&mut self, session: SessionId) {
+        if let Some(old) = self.tracker.get(session).and_then(|tracked| tracked.conn) {
+            self.drop_conn(old, DropReason::Replaced);
         }
     }
 

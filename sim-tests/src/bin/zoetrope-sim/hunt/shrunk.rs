@@ -59,7 +59,7 @@ pub(super) fn shrink_all(dir: &Path, hunted: &[Hunted]) -> Result<(), String> {
         let mut finds: Vec<Scenario> = finds.map(|find| find.kin.scenario(find.seed)).collect();
         finds.sort_by_key(|find| Reverse(find.steps.len()));
         let mut best: Option<(Small, Scenario)> = None;
-        let mut again = if finds.is_empty() { 0 } else { AGAIN };
+        let mut again = AGAIN;
         while best.as_ref().is_none_or(|(small, _)| !small.is_good()) {
             let Some(next) = finds.pop().or_else(|| {
                 again = again.checked_sub(1)?;
