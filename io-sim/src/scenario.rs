@@ -79,7 +79,10 @@ pub struct Scenario {
     /// Kinds of operations the clients leave out.
     #[serde(default)]
     pub without: Vec<Operation>,
-    /// What happens, in order.
+    /// How often all steps are done, one time after the other.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub rounds: u32,
+    /// What happens in a round, in order.
     pub steps: Vec<Step>,
 }
 
@@ -434,6 +437,12 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
+fn one() -> u32 {
+    1
+}
+fn is_one(n: &u32) -> bool {
+    *n == 1
+}
 fn three() -> u32 {
     3
 }
@@ -457,6 +466,11 @@ impl Scenario {
     /// Reads a scenario file.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
         toml::from_str(text).map_err(|error| ScenarioError::of(&error))
+    }
+
+    /// What happens, in order: the steps of all rounds.
+    pub fn all_steps(&self) -> Vec<Step> {
+        std::iter::repeat_n(&self.steps, self.rounds as usize).flatten().cloned().collect()
     }
 
     /// The file that says this scenario.
@@ -487,7 +501,11 @@ mod tests {
         )
         .unwrap();
         assert_eq!(scenario.steps.len(), 5);
-        assert_eq!(Scenario::parse(&scenario.to_text()), Ok(scenario));
+        assert_eq!(scenario.all_steps(), scenario.steps);
+        assert_eq!(Scenario::parse(&scenario.to_text()).as_ref(), Ok(&scenario));
+        let twice = Scenario { rounds: 2, ..scenario.clone() };
+        assert_eq!(Scenario::parse(&twice.to_text()).as_ref(), Ok(&twice));
+        assert_eq!(twice.all_steps(), [&scenario.steps[..], &scenario.steps[..]].concat());
         let ensemble = Scenario::parse(
             r#"
             story = "A leader is cut off."

@@ -73,23 +73,8 @@ fn suggestion(said: &str) -> Option<&str> {
         }
     };
     let most = unknown.chars().count().div_ceil(3);
-    let near = known.into_iter().map(|word| (distance(unknown, word), word));
+    let near = known.into_iter().map(|word| (strsim::levenshtein(unknown, word), word));
     near.filter(|(far, _)| *far <= most).min_by_key(|(far, _)| *far).map(|(_, word)| word)
-}
-
-/// Letters to add, take away or change until one word is the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (n, letter) in one.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], n + 1);
-        for m in 0..other.len() {
-            let change = corner + usize::from(letter != other[m]);
-            corner = row[m + 1];
-            row[m + 1] = change.min(row[m] + 1).min(corner + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]

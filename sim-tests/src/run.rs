@@ -82,7 +82,7 @@ impl Visit for Play<'_> {
 
 /// Runs a scenario. `mistake` is one a driver could make; the judges must find it.
 pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
-    let outcome = world(scenario, mistake, Play(&scenario.steps));
+    let outcome = world(scenario, mistake, Play(&scenario.all_steps()));
     Report { violation: outcome.violation, trace: outcome.trace, figures: outcome.figures }
 }
 
@@ -110,7 +110,7 @@ pub fn judge_ensemble_seed(seed: u64, mistake: Mistake) -> Report {
 /// Runs a scenario under the oracle, and answers the files the server left behind as well: names and contents.
 pub fn judge_and_keep_files(scenario: &Scenario) -> (Report, Vec<(String, Vec<u8>)>) {
     let world = World::new(scenario, Oracle::new(), Mistake::None);
-    let (outcome, files) = world.run_for_files(&scenario.steps);
+    let (outcome, files) = world.run_for_files(&scenario.all_steps());
     let Outcome { violation, trace, figures } = outcome;
     (Report { violation, trace, figures }, files)
 }

@@ -6,6 +6,8 @@ use zoetrope_io_sim::{Fault, Scenario, Step, Target};
 const SERVERS: u32 = 9;
 /// The most clients, and the most requests each has in flight.
 const CLIENTS: u32 = 10_000;
+/// The most rounds.
+const ROUNDS: u32 = 1_000;
 /// The longest time, ms: thirty days.
 const TIME_MS: u64 = 30 * 24 * 3_600_000;
 /// How far a wall clock jumps at most, ms: thirty years.
@@ -47,6 +49,10 @@ fn head(scenario: &Scenario) -> Option<String> {
             format!("pipeline is {pipeline}, and has to be from 1 to {CLIENTS}"),
         ),
         (scenario.snap_count == 0, "snap_count is 0".to_owned()),
+        (
+            !(1..=ROUNDS).contains(&scenario.rounds),
+            format!("rounds is {}, and has to be from 1 to {ROUNDS}", scenario.rounds),
+        ),
         (scenario.link_budget == Some(0), "link_budget is 0, so no server could speak".to_owned()),
         (scenario.slice == Some(0), "slice is 0, so no snapshot would ever be written".to_owned()),
         (scenario.reap_every == Some(0), "reap_every is 0".to_owned()),
@@ -211,6 +217,8 @@ mod tests {
             ("clients = 4294967295", "", "4294967295 clients"),
             ("pipeline = 0", "", "pipeline is 0"),
             ("reap_every = 0", "", "reap_every"),
+            ("rounds = 0", "", "rounds is 0"),
+            ("rounds = 1001", "", "rounds is 1001"),
             ("peers = 3\ngroups = [[]]", "", "nobody in it"),
             ("peers = 3\ngroups = [[1, 2], [2, 3]]", "", "server 2 is in more than one"),
             ("peers = 3\ngroups = [[1, 2]]", "", "server 3 votes and is in no"),

@@ -80,7 +80,7 @@ pub fn sweep(
     if let Some(why) = unfit(scenario) {
         return Err(Unswept::Unfit(why));
     }
-    let sweep = Sweep { steps: scenario.steps.clone(), only, told: Box::new(told) };
+    let sweep = Sweep { steps: scenario.all_steps(), only, told: Box::new(told) };
     world(scenario, mistake, sweep)
 }
 

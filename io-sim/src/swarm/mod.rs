@@ -85,6 +85,7 @@ fn settings(seed: u64) -> Scenario {
         reap_every: reap_every(seed),
         local_sessions: LocalSessions::Off,
         without: Vec::new(),
+        rounds: 1,
         steps: Vec::new(),
     }
 }

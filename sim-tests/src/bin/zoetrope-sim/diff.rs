@@ -71,7 +71,7 @@ fn lines(file: &Path, seed: Option<u64>, mistake: Mistake) -> Result<Vec<String>
     scenario.seed = seed.unwrap_or(scenario.seed);
     let noted = Lines::default();
     let record = noted.clone();
-    let run = guarded(move || watched(&scenario, mistake, record, Play(scenario.steps.clone())));
+    let run = guarded(move || watched(&scenario, mistake, record, Play(scenario.all_steps())));
     let mut all = std::mem::take(&mut *noted.0.lock().expect("no run panics with it"));
     if let Err(crash) = run {
         all.push(crash.to_string());

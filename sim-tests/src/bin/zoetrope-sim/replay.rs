@@ -121,7 +121,7 @@ fn state(server: Option<&Server>) -> String {
 fn look(args: &Args, scenario: Scenario, name: &str) -> Ended {
     let from = args.step.then(|| args.from.map_or(0, us));
     let (until, mistake): (_, Mistake) = (args.until.map(us), args.planted.mistake);
-    let look = Look { steps: scenario.steps.clone(), until };
+    let look = Look { steps: scenario.all_steps(), until };
     let seed = scenario.seed;
     let run = guarded(move || watched(&scenario, mistake, Printer { from }, look));
     let violation = match run {

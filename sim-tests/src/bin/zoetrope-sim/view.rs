@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Ended {
     let (seed, story, text) = (scenario.seed, scenario.story.clone(), scenario.to_short_text());
     let film = Film::new(args.from.map_or(0, us));
     let (record, mistake) = (film.clone(), args.planted.mistake);
-    let play = Play { steps: scenario.steps.clone(), until: args.until.map(us) };
+    let play = Play { steps: scenario.all_steps(), until: args.until.map(us) };
     let violation = match guarded(move || watched(&scenario, mistake, record, play)) {
         Ok(outcome) => outcome.violation.map(Violation::of_judge),
         Err(crash) => {
