@@ -1,7 +1,9 @@
 //! What fails with one seed in ten says nothing after the next change of the code: more of the same, until it fails with
 //! nearly all.
 
-use super::simpler::{HIGHEST, OPERATIONS, number_of, numbers, with_keep, with_number};
+use super::simpler::{
+    HIGHEST, OPERATIONS, number_of, numbers, set_as, unlike, with_keep, with_number,
+};
 use super::{
     COMPARISONS, FIRST_OF_MANY, LEAST_SEEDS, LINES_MAX, MANY_SEEDS, SOME_SEEDS, Shrinker, lines,
     other_seeds, process_cpu_s, second_seeds,
@@ -24,28 +26,6 @@ fn with_more(scenario: &Scenario, times: u64) -> Scenario {
     more
 }
 
-/// A setting as another scenario has it.
-type Setting = fn(&mut Scenario, &Scenario);
-
-/// Whatever a scenario is set to but its steps. What could be left out may still have made it fail more often.
-const SETTINGS: [Setting; 15] = [
-    |s, was| *s = Scenario { seed: s.seed, steps: std::mem::take(&mut s.steps), ..was.clone() },
-    |s, was| (s.clients, s.pipeline) = (was.clients, was.pipeline),
-    |s, was| s.timeout_ms = was.timeout_ms,
-    |s, was| s.snap_count = was.snap_count,
-    |s, was| (s.peers, s.groups) = (was.peers, was.groups.clone()),
-    |s, was| (s.observers, s.observer_masters) = (was.observers, was.observer_masters),
-    |s, was| s.force_snapshot_sync = was.force_snapshot_sync,
-    |s, was| s.syncs = was.syncs,
-    |s, was| s.link_budget = was.link_budget,
-    |s, was| s.client_budget = was.client_budget,
-    |s, was| s.slice = was.slice,
-    |s, was| s.old_votes.clone_from(&was.old_votes),
-    |s, was| (s.read_only, s.quotas) = (was.read_only, was.quotas),
-    |s, was| (s.reap_every, s.local_sessions) = (was.reap_every, was.local_sessions),
-    |s, was| s.without.clone_from(&was.without),
-];
-
 /// Chance; each search has its own, and it is always the same.
 struct Dice(ChaCha8Rng);
 
@@ -60,10 +40,13 @@ impl Dice {
     }
 }
 
+/// How often the steps are done.
+const ROUNDS: [u32; 4] = [2, 4, 10, 30];
+
 /// A change of a scenario, by which the same may happen more often. It is given what the scenario was before it was shrunk.
 type Change = fn(&Scenario, &Scenario, &mut Dice) -> Option<Scenario>;
 
-const CHANGES: [Change; 14] = [
+const CHANGES: [Change; 15] = [
     |s, _, dice| Some(with_more(s, dice.one_of(&[4, 20])?)),
     |s, _, dice| Some(Scenario { clients: dice.one_of(&[1, 2, 3, 5])?, ..s.clone() }),
     |s, _, dice| Some(Scenario { pipeline: dice.one_of(&[1, 4, 8, 16])?, ..s.clone() }),
@@ -72,6 +55,7 @@ const CHANGES: [Change; 14] = [
         let slice = dice.one_of(&[Some(50), Some(200), Some(500), None])?;
         Some(Scenario { slice, ..s.clone() })
     },
+    more_rounds,
     as_it_was,
     other_operations,
     other_servers,
@@ -85,9 +69,17 @@ const CHANGES: [Change; 14] = [
 
 /// What could be left out may still have made it fail more often.
 fn as_it_was(s: &Scenario, was: &Scenario, dice: &mut Dice) -> Option<Scenario> {
-    let mut more = s.clone();
-    dice.one_of(&SETTINGS)?(&mut more, was);
-    Some(more)
+    let mut names = unlike(s, was);
+    if !dice.one_of(&[true, false, false])? {
+        let one = dice.one_of(&names)?;
+        names = vec![one];
+    }
+    Some(set_as(s, &names, was))
+}
+
+/// What comes to pass seldom has as many chances; the rounds of what comes to pass often take time only.
+fn more_rounds(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    Some(Scenario { rounds: dice.one_of(&ROUNDS)?, ..s.clone() })
 }
 
 fn other_operations(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
@@ -214,8 +206,11 @@ impl Shrinker {
         self.second = self.count(&best, second_seeds(self.many), 0).fails;
         let mut found = false;
         let mut dice = Dice(self.chance.clone());
+        // Where it comes to pass in one round of ten, this is all that it takes.
+        let mut first = ROUNDS.map(|rounds| Scenario { rounds, ..best.clone() }).to_vec();
         while often < enough && !self.is_over() {
-            let Some(more) = changed(&self.best, &was, &mut dice) else { continue };
+            let more = first.pop().or_else(|| changed(&self.best, &was, &mut dice));
+            let Some(more) = more else { continue };
             let Some((fails, more)) = self.fails_oftener(more, often) else { continue };
             let least = self.second.saturating_sub(1);
             let second = self.count(&more, second_seeds(self.many), least).fails;
@@ -313,6 +308,23 @@ mod tests {
         let often = shrinker.best.clone();
         assert!(shrinker.fails(&often).is_some(), "and with its own");
         assert!(shrinker.count(&often, other_seeds(MANY_SEEDS), 0).fails >= 59);
+    }
+
+    #[test]
+    fn what_fails_with_few_seeds_has_more_rounds_to_fail_in() {
+        let text = "story = ''\nseed = 1000000\nclients = 1\npipeline = 1\nsteps = [{ run = 4 }, \
+                    { fault = { crash = { keep = 'some', down = 10 } } }, { expect-service = 20000 }]";
+        let all = Scenario::parse(text).unwrap();
+        let fails = |seed: &u64| {
+            run(&Scenario { seed: *seed, ..all.clone() }, Mistake::NoFsyncWait).0.is_some()
+        };
+        let seed = (1_000_000..1_001_000).find(fails).expect("it fails with some seed");
+        let mut shrinker = shrinker(Scenario { seed, ..all.clone() });
+        let seldom = shrinker.count(&all, other_seeds(MANY_SEEDS), 0).fails;
+        assert!(seldom < 20, "{seldom} are not few");
+        assert!(shrinker.make_oftener());
+        assert!(shrinker.best.rounds > 1, "{:?}", shrinker.best);
+        assert!(shrinker.least > 50);
     }
 
     #[test]

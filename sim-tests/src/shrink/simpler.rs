@@ -1,8 +1,9 @@
 //! Simpler scenarios than the best one so far, tried one after the other until none of them fails any more.
 
 use super::Shrinker;
-use toml::Value;
-use zoetrope_io_sim::{Fault, LocalSessions, Operation, Scenario, Step};
+use std::collections::BTreeSet;
+use toml::{Table, Value};
+use zoetrope_io_sim::{Fault, Operation, Scenario, Step};
 
 pub(super) const OPERATIONS: [Operation; 7] = [
     Operation::Malformed,
@@ -25,21 +26,54 @@ pub(super) const HIGHEST: i64 = 10_000;
 /// Integers that name something instead of counting it.
 const NAMES: [&str; 7] = ["at", "from", "to", "gone", "stays", "client", "groups"];
 
+/// Settings that each swarm draws: what is plain keeps them.
+const ALWAYS_DRAWN: [&str; 6] =
+    ["clients", "peers", "pipeline", "snap_count", "timeout_ms", "without"];
+
+/// What goes without saying: the settings of a file that has none.
+fn usual() -> Scenario {
+    Scenario::parse("story = ''\nseed = 0\nsteps = []").expect("it says what it must")
+}
+
+/// Names of the settings, as the file has them, that two scenarios do not have alike.
+pub(super) fn unlike(one: &Scenario, other: &Scenario) -> Vec<String> {
+    let (one, other) = (settings(one), settings(other));
+    let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    names.into_iter().filter(|name| one.get(*name) != other.get(*name)).cloned().collect()
+}
+
+/// Whatever a scenario is set to.
+fn settings(scenario: &Scenario) -> Table {
+    let mut all = Table::try_from(scenario).expect("every scenario can be written");
+    all.retain(|name, _| !matches!(name, "story" | "guards" | "retells" | "seed" | "steps"));
+    all
+}
+
+/// The scenario with these settings as another one has them.
+pub(super) fn set_as(scenario: &Scenario, names: &[String], other: &Scenario) -> Scenario {
+    let mut all = Table::try_from(scenario).expect("every scenario can be written");
+    let other = settings(other);
+    for name in names {
+        match other.get(name) {
+            Some(value) => drop(all.insert(name.clone(), value.clone())),
+            None => drop(all.remove(name)),
+        }
+    }
+    all.try_into().expect("each of its settings is that of a scenario")
+}
+
 /// Three servers, or one, as they usually are.
-fn make_plain(scenario: &mut Scenario) {
-    scenario.peers = scenario.peers.map(|peers| peers.min(3));
-    (scenario.observers, scenario.observer_masters) = (0, false);
-    (scenario.groups, scenario.syncs, scenario.link_budget) = (Vec::new(), None, None);
-    scenario.old_votes = Vec::new();
-    (scenario.force_snapshot_sync, scenario.read_only, scenario.quotas) = (false, false, false);
-    (scenario.reap_every, scenario.client_budget, scenario.slice) = (None, None, None);
-    scenario.local_sessions = LocalSessions::Off;
+fn plain(scenario: &Scenario) -> Scenario {
+    let mut names = unlike(scenario, &usual());
+    names.retain(|name| !ALWAYS_DRAWN.contains(&name.as_str()));
+    let plain = set_as(scenario, &names, &usual());
+    Scenario { peers: plain.peers.map(|peers| peers.min(3)), ..plain }
 }
 
 impl Shrinker {
     /// Until nothing can be left out any more, or the time for it is over.
     pub(super) fn make_simpler(&mut self) {
-        let plain = self.with(make_plain);
+        let plain = plain(&self.best);
         self.takes(&plain);
         loop {
             let before = self.best.clone();
@@ -67,9 +101,8 @@ impl Shrinker {
         ends.extend(lasts.map(|last: usize| steps[steps.len() - last..].to_vec()));
         for steps in ends {
             let end = self.with(|s| s.steps = steps);
-            let mut plain = end.clone();
-            make_plain(&mut plain);
-            let takes = self.takes_with(&plain, END_SEEDS) || self.takes_with(&end, END_SEEDS);
+            let takes =
+                self.takes_with(&plain(&end), END_SEEDS) || self.takes_with(&end, END_SEEDS);
             if takes || self.is_over() {
                 return;
             }
@@ -120,28 +153,18 @@ impl Shrinker {
                 }
             }
         }
-        let settings: [fn(&mut Scenario); 17] = [
-            |s| s.observers = 0,
-            |s| s.observer_masters = false,
-            |s| s.groups = Vec::new(),
-            |s| s.force_snapshot_sync = false,
-            |s| s.syncs = None,
-            |s| s.link_budget = None,
-            |s| s.client_budget = None,
-            |s| s.slice = None,
-            |s| s.old_votes = Vec::new(),
-            |s| s.read_only = false,
-            |s| s.quotas = false,
-            |s| s.reap_every = None,
-            |s| s.local_sessions = LocalSessions::Off,
-            |s| s.timeout_ms = 10_000,
-            |s| s.snap_count = 200,
-            |s| s.clients = 3,
-            |s| s.pipeline = 8,
-        ];
-        for setting in settings {
-            let simpler = self.with(setting);
-            self.takes(&simpler);
+        for name in unlike(&self.best, &usual()) {
+            // Operations had their turn, and who needs several servers needs none less here.
+            if name != "without" && name != "peers" {
+                let simpler = set_as(&self.best, &[name], &usual());
+                self.takes(&simpler);
+            }
+        }
+        while self.best.rounds > 1 {
+            let fewer = self.with(|s| s.rounds = s.rounds.div_ceil(2));
+            if !self.takes(&fewer) {
+                break;
+            }
         }
         for (few, many) in [(1, 3), (3, 5), (5, 7)] {
             if self.best.peers.is_some_and(|peers| peers > few && peers <= many) {
@@ -301,6 +324,21 @@ fn set_keep(value: &mut Value, to: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_taken_from_another_scenario() {
+        let of = |head: &str| {
+            let text = format!("story = ''\nseed = 7\n{head}\nsteps = [{{ requests = 5 }}]");
+            Scenario::parse(&text).unwrap()
+        };
+        let one = of("peers = 5\nobservers = 1\nclients = 4\nrounds = 8\nslice = 50");
+        assert_eq!(plain(&one), of("peers = 3\nclients = 4"));
+        let other = of("peers = 5\nclients = 4\nrounds = 2\nsyncs = 1");
+        let names = unlike(&one, &other);
+        assert_eq!(names, ["observers", "rounds", "slice", "syncs"]);
+        assert_eq!(set_as(&one, &names, &other), other);
+        assert_eq!(set_as(&one, &names[1..2], &other).rounds, 2);
+    }
 
     #[test]
     fn numbers_that_count_are_found_and_those_that_name_are_not() {
