@@ -76,6 +76,8 @@ const FIRST_OF_MANY: u64 = 5;
 const SOME_SEEDS: u64 = 30;
 /// Part of the time in which scenarios are made smaller, before they are made to fail more often.
 const FIRST_PART: f64 = 0.5;
+/// Part of the time of that before they are given rounds: without them a run is short, and more can be tried.
+const BEFORE_ROUNDS: f64 = 0.5;
 /// Part of the time when they are to fail often enough: what that has added is made smaller in what is left.
 const SECOND_PART: f64 = 0.87;
 
@@ -114,7 +116,9 @@ struct Shrinker {
     least: u64,
     /// Decides what to change.
     chance: ChaCha8Rng,
-    /// With so many of as many second seeds the best one fails.
+    /// With so many of those the best one fails.
+    often: u64,
+    /// And with so many of as many second seeds.
     second: u64,
     runs: u64,
     best: Scenario,
@@ -284,6 +288,7 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         many: MANY_SEEDS,
         least: 0,
         chance: ChaCha8Rng::seed_from_u64(effort.chance),
+        often: 0,
         second: 0,
         runs: 1,
         best,
