@@ -33,15 +33,15 @@ fi
 case $kind in java38) export ZK_VERSION=3.8.0 ;; *) export ZK_VERSION=3.9.5 ;; esac
 export ZK_KIND=$kind ZOETROPE=${ZOETROPE:-$(dirname "$interop")/target/release/zoetrope}
 [ "$kind" = zoetrope ] || ZK_CLASSPATH=$(python3 "$interop/servers.py" classpath "$kind")
-# May fail by a race of its own, and is asked again then. It kills the server that its client is connected to and sends a
-# create at once: where the client has not yet seen the connection's end, the create goes out on it, and the client rightly
-# says "connection closed", which the test does not expect.
-races=TestIntegration_DNSHostProviderReconnect
 export ZK_CLASSPATH=${ZK_CLASSPATH:-} ZOOKEEPER_BIN_PATH=$clients/go-bin
 cd "$source"
 out=$(mktemp)
 trap 'rm -f "$out" "$out.rest"' EXIT
 go test -count=1 -timeout 15m -json ./... > "$out" || true
+# May fail by a race of its own, and is asked again then. It kills the server that its client is connected to and sends a
+# create at once: where the client has not yet seen the connection's end, the create goes out on it, and the client rightly
+# says "connection closed", which the test does not expect.
+races=TestIntegration_DNSHostProviderReconnect
 for _ in 1 2 3; do
     grep -q "\"fail\".*\"$races\"" "$out" || break
     grep -q "Create returned error: zk: connection closed" "$out" || break

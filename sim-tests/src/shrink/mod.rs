@@ -76,10 +76,10 @@ const FIRST_OF_MANY: u64 = 5;
 const SOME_SEEDS: u64 = 30;
 /// Part of the time in which scenarios are made smaller, before they are made to fail more often.
 const FIRST_PART: f64 = 0.5;
-/// Part of the time of that before they are given rounds: without them a run is short, and more can be tried.
-const BEFORE_ROUNDS: f64 = 0.5;
 /// Part of the time when they are to fail often enough: what that has added is made smaller in what is left.
 const SECOND_PART: f64 = 0.87;
+/// Of the time in which they are to fail more often, the part before they are given rounds: without them a run is short, and more can be tried.
+const BEFORE_ROUNDS: f64 = 0.5;
 
 /// Seeds to search by; no swarm begins with them.
 fn other_seeds(count: u64) -> Range<u64> {

@@ -13,6 +13,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 use zoetrope_io_sim::{Fault, Keep, Scenario, Step};
 
+/// The most rounds: what is replayed by every test run has to be short.
+const ROUNDS: u32 = 30;
+/// Runs that have to do, if there is no time for more, to see what rounds have come to.
+const FEW_RUNS: u64 = 10;
+/// With this part of the seeds it may go without failing in all rounds.
+const MISSES: f64 = 0.03;
+
 /// The same with so many times the requests or the time between faults, but not without end.
 fn with_more(scenario: &Scenario, times: u64) -> Scenario {
     let mut more = scenario.clone();
@@ -39,13 +46,6 @@ impl Dice {
         Some(all[self.below(all.len())?].clone())
     }
 }
-
-/// The most rounds: what is replayed by every test run has to be short.
-const ROUNDS: u32 = 30;
-/// Runs that have to do, if there is no time for more, to see what rounds have come to.
-const FEW_RUNS: u64 = 10;
-/// With this part of the seeds it may go without failing in all rounds.
-const MISSES: f64 = 0.03;
 
 /// A change of a scenario, by which the same may happen more often. It is given what the scenario was before it was shrunk.
 type Change = fn(&Scenario, &Scenario, &mut Dice) -> Option<Scenario>;
@@ -251,7 +251,7 @@ impl Shrinker {
         }
         self.run_s *= times / 2.0;
         let (many, often, second) = self.count_both(&more, FEW_RUNS / 2, 4.0);
-        // Its own seed fails in the first round as it did without any other.
+        // Its own seed fails where it did before: what is added comes behind that.
         let is_better = (often + second) * of > seldom * 2 * many;
         let takes = is_better && self.is_clean_thrice(&more) && self.takes_if_clean(more);
         if takes {
