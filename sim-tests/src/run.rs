@@ -69,20 +69,30 @@ pub fn world<V: Visit>(scenario: &Scenario, mistake: Mistake, visit: V) -> V::Ou
     }
 }
 
-/// Plays all steps.
-struct Play<'a>(&'a [Step]);
+/// Plays all steps, until that simulated time at the latest, µs.
+struct Play<'a>(&'a [Step], u64);
 
 impl Visit for Play<'_> {
     type Out = Outcome;
 
     fn visit<J: Judge + Clone>(self, mut world: World<J>) -> Outcome {
+        world.stop_at(self.1);
         world.play(self.0)
     }
 }
 
 /// Runs a scenario. `mistake` is one a driver could make; the judges must find it.
 pub fn judge_scenario(scenario: &Scenario, mistake: Mistake) -> Report {
-    let outcome = world(scenario, mistake, Play(&scenario.all_steps()));
+    judge_scenario_until(scenario, mistake, u64::MAX)
+}
+
+/// Runs a scenario until that simulated time at the latest, µs: what it would break then, nobody sees.
+pub(crate) fn judge_scenario_until(
+    scenario: &Scenario,
+    mistake: Mistake,
+    latest_us: u64,
+) -> Report {
+    let outcome = world(scenario, mistake, Play(&scenario.all_steps(), latest_us));
     Report { violation: outcome.violation, trace: outcome.trace, figures: outcome.figures }
 }
 

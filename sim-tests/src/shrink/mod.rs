@@ -6,7 +6,7 @@ mod oftener;
 mod simpler;
 
 use crate::guard::guarded;
-use crate::run::judge_scenario;
+use crate::run::{Report, judge_scenario_until};
 use crate::sense::nonsense;
 use crate::violation::Violation;
 use rand_chacha::ChaCha8Rng;
@@ -58,6 +58,10 @@ pub struct Effort {
     pub chance: u64,
 }
 
+/// Runs by which it is seen how long one takes.
+const FEW_RUNS: u64 = 10;
+/// What CPU time is counted in, s.
+const TICK_S: f64 = 0.01;
 /// The most lines that a file of a shrunk scenario may have, before it says what it is about.
 const LINES_MAX: usize = 38;
 /// Seeds, its own among them, by which a smaller scenario is tried at first, at most.
@@ -79,7 +83,16 @@ const FIRST_PART: f64 = 0.5;
 /// Part of the time when they are to fail often enough: what that has added is made smaller in what is left.
 const SECOND_PART: f64 = 0.87;
 /// Of the time in which they are to fail more often, the part before they are given rounds: without them a run is short, and more can be tried.
-const BEFORE_ROUNDS: f64 = 0.5;
+const BEFORE_ROUNDS: f64 = 0.4;
+/// A round may take so many times the simulated time that another one took,
+const TIMES_AS_LONG: u64 = 2;
+/// and so much more, µs.
+const LONGER_US: u64 = 30_000_000;
+
+/// Simulated time in which one has to fail where another one was over after so long, µs.
+fn patience_us(us: u64) -> u64 {
+    us * TIMES_AS_LONG + LONGER_US
+}
 
 /// Seeds to search by; no swarm begins with them.
 fn other_seeds(count: u64) -> Range<u64> {
@@ -110,6 +123,11 @@ struct Shrinker {
     try_s: f64,
     /// CPU time of a run, as the last ones were, s.
     run_s: f64,
+    /// Simulated time in which a round has to fail, µs: servers that elect each other without end would take all the time
+    /// there is.
+    patience_us: u64,
+    /// Simulated time of the longest run since somebody has begun to measure it, µs.
+    longest_us: u64,
     /// Seeds by which scenarios are compared now.
     many: u64,
     /// Once this is not 0, a simpler scenario has to fail with so many of them.
@@ -142,16 +160,36 @@ fn lines(scenario: &Scenario) -> usize {
     scenario.to_short_text().lines().count()
 }
 
-/// How a run ends: what it breaks, and how many of its steps it has begun.
-fn run(scenario: &Scenario, mistake: Mistake) -> (Option<Violation>, usize) {
-    let (scenario, all) = (scenario.clone(), scenario.steps.len());
-    match guarded(move || judge_scenario(&scenario, mistake)) {
-        Ok(report) => (report.violation.map(Violation::of_judge), report.figures.steps as usize),
-        Err(crash) => (Some(Violation::of_crash(&crash)), all),
+/// How a run ends, at that simulated time at the latest, µs: what it breaks, how many of its steps it has begun, and when
+/// it was over, µs; neither is known of a crash.
+fn run(
+    scenario: &Scenario,
+    mistake: Mistake,
+    latest_us: u64,
+) -> (Option<Violation>, Option<(usize, u64)>) {
+    let scenario = scenario.clone();
+    match guarded(move || judge_scenario_until(&scenario, mistake, latest_us)) {
+        Ok(Report { violation, figures, .. }) => {
+            let ended = (figures.steps as usize, figures.simulated_us);
+            (violation.map(Violation::of_judge), Some(ended))
+        }
+        Err(crash) => (Some(Violation::of_crash(&crash)), None),
     }
 }
 
 impl Shrinker {
+    /// Runs it with a few seeds, to see how long that takes.
+    fn measure(&mut self, scenario: &Scenario) {
+        self.longest_us = 0;
+        let (runs, begun_s) = (self.runs, process_cpu_s());
+        self.count(scenario, other_seeds(FEW_RUNS), 0);
+        self.run_s = (process_cpu_s() - begun_s).max(TICK_S) / (self.runs - runs).max(1) as f64;
+        // Of runs that all crash nobody knows when.
+        if self.longest_us > 0 {
+            self.patience_us = patience_us(self.longest_us / u64::from(scenario.rounds));
+        }
+    }
+
     fn is_over(&self) -> bool {
         process_cpu_s() > self.ends_s
     }
@@ -164,9 +202,11 @@ impl Shrinker {
         }
         self.runs += 1;
         let begun_s = process_cpu_s();
-        let ended = run(scenario, self.mistake).0;
+        let latest_us = self.patience_us.saturating_mul(u64::from(scenario.rounds));
+        let (violation, ended) = run(scenario, self.mistake, latest_us);
+        self.longest_us = self.longest_us.max(ended.map_or(0, |(_, us)| us));
         self.run_s += (process_cpu_s() - begun_s - self.run_s) / 4.0;
-        ended
+        violation
     }
 
     /// What it breaks, and only because of what was put in.
@@ -181,7 +221,7 @@ impl Shrinker {
             return true;
         }
         self.runs += 1;
-        run(scenario, Mistake::None).0.is_none()
+        run(scenario, Mistake::None, u64::MAX).0.is_none()
     }
 
     /// Does it break what it should?
@@ -270,12 +310,12 @@ impl Shrinker {
 /// Shrinks a scenario that fails. `None`: it does not.
 pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<Shrunk> {
     let begun_s = process_cpu_s();
-    let (violation, begun) = run(scenario, mistake);
+    let (violation, ended) = run(scenario, mistake, u64::MAX);
     let violation = violation?;
     // What was shrunk before is simple, and would only come to fail more seldom. Other seeds go on where its own ends.
     let was_shrunk = told_oftenness(&scenario.story).is_some();
     let mut best = scenario.clone();
-    if !was_shrunk {
+    if let Some((begun, _)) = ended.filter(|_| !was_shrunk) {
         best.steps.truncate(begun);
     }
     let mut shrinker = Shrinker {
@@ -285,6 +325,8 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         few: 0.0,
         try_s: effort.cpu_s * FIRST_PART / TRIES,
         run_s: process_cpu_s() - begun_s,
+        patience_us: ended.map_or(u64::MAX, |(_, us)| patience_us(us)),
+        longest_us: 0,
         many: MANY_SEEDS,
         least: 0,
         chance: ChaCha8Rng::seed_from_u64(effort.chance),
@@ -314,7 +356,7 @@ pub fn shrink(scenario: &Scenario, mistake: Mistake, effort: Effort) -> Option<S
         shrinker.make_simpler();
     }
     let done_s = process_cpu_s();
-    shrinker.ends_s = f64::INFINITY;
+    (shrinker.ends_s, shrinker.patience_us) = (f64::INFINITY, u64::MAX);
     let small = shrinker.best.clone();
     let oftenness = shrinker.count_by(Shrinker::breaks, &small, fresh_seeds(effort.seeds), 0);
     shrinker.tell_a_story(oftenness);

@@ -5,8 +5,8 @@ use super::simpler::{
     HIGHEST, OPERATIONS, number_of, numbers, set_as, unlike, with_keep, with_number,
 };
 use super::{
-    BEFORE_ROUNDS, COMPARISONS, FIRST_OF_MANY, LEAST_SEEDS, LINES_MAX, MANY_SEEDS, SOME_SEEDS,
-    Shrinker, lines, other_seeds, process_cpu_s, second_seeds,
+    BEFORE_ROUNDS, COMPARISONS, FEW_RUNS, FIRST_OF_MANY, LEAST_SEEDS, LINES_MAX, MANY_SEEDS,
+    SOME_SEEDS, Shrinker, lines, other_seeds, process_cpu_s, second_seeds,
 };
 use crate::sense::strays;
 use rand_chacha::ChaCha8Rng;
@@ -15,8 +15,10 @@ use zoetrope_io_sim::{Fault, Keep, Scenario, Step};
 
 /// The most rounds: what is replayed by every test run has to be short.
 const ROUNDS: u32 = 30;
-/// Runs that have to do, if there is no time for more, to see what rounds have come to.
-const FEW_RUNS: u64 = 10;
+/// So many times the time that is left suffices to count with how many seeds it fails in so many rounds.
+const ROUNDS_COUNTED: f64 = 6.0;
+/// Lines that rounds add, at most.
+const LINES_OF_ROUNDS: usize = 4;
 /// With this part of the seeds it may go without failing in all rounds.
 const MISSES: f64 = 0.03;
 
@@ -154,6 +156,16 @@ fn changed(scenario: &Scenario, was: &Scenario, dice: &mut Dice) -> Option<Scena
     (more != *scenario).then_some(more)
 }
 
+/// What lets servers begin a round as they began the first one: clients that work, and what only restarts decide anew.
+fn anew(s: &Scenario) -> Vec<Step> {
+    let work = s.steps.contains(&Step::Rest).then_some(Step::Work);
+    let restart = Step::Fault(match s.peers {
+        Some(_) => Fault::RestartAll { keep: Keep::All, down: 500 },
+        None => Fault::Crash { keep: Keep::All, down: 10 },
+    });
+    work.into_iter().chain([restart, Step::ExpectService(20_000)]).collect()
+}
+
 impl Shrinker {
     /// Each simpler scenario fails nearly as often as the one before, and the last one may fail by chance only. Goes back to
     /// the last one that fails often enough beside the first. True: it has gone back.
@@ -199,10 +211,14 @@ impl Shrinker {
         let mut dice = Dice(self.chance.clone());
         let (ends_s, now_s) = (self.ends_s, process_cpu_s());
         self.ends_s = now_s + (ends_s - now_s) * BEFORE_ROUNDS;
+        self.measure(&best);
         (self.many, self.often, self.second) = self.count_both(&best, LEAST_SEEDS, COMPARISONS);
         self.search(&was, &mut dice);
         self.ends_s = ends_s;
-        if self.often < self.enough() && self.give_rounds() && self.many >= LEAST_SEEDS {
+        if self.often < self.enough() {
+            self.give_rounds();
+        }
+        if self.many >= LEAST_SEEDS {
             self.search(&was, &mut dice);
         }
         self.least = self.often.min(self.enough());
@@ -236,23 +252,42 @@ impl Shrinker {
         }
     }
 
-    /// What comes to pass in one round of ten does so with nearly every seed in thirty. True: so it is.
+    /// What comes to pass in one round of ten does so with nearly every seed in thirty, if a round finds what the one before
+    /// has found. True: so it is.
     fn give_rounds(&mut self) -> bool {
-        let (seldom, of) = (self.often + self.second, 2 * self.many);
-        let fails = (seldom.max(1) as f64 / of as f64).min(0.9);
+        let fails = self.part().clamp(1.0 / (2 * self.many) as f64, 0.9);
         let wanted = (MISSES.ln() / (1.0 - fails).ln()).ceil();
-        // A run that fails does not come to its end: half of all rounds are done.
-        let time_for = (self.ends_s - process_cpu_s()) / (FEW_RUNS as f64 * self.run_s);
-        let times = wanted.min(time_for).min(f64::from(ROUNDS / self.best.rounds));
-        let more =
-            Scenario { rounds: (f64::from(self.best.rounds) * times) as u32, ..self.best.clone() };
-        if more.rounds <= self.best.rounds {
+        let once = self.best.clone();
+        self.measure(&once);
+        let run_s = self.run_s;
+        let mut is_better = false;
+        for behind in [anew(&once), Vec::new()] {
+            // A run that fails does not come to its end: half of all rounds are done.
+            let time_for = (self.ends_s - process_cpu_s()) / (FEW_RUNS as f64 * run_s);
+            let times = wanted.min(time_for).min(f64::from(ROUNDS / once.rounds));
+            let rounds = (f64::from(once.rounds) * times) as u32;
+            if rounds > once.rounds && self.often < self.enough() {
+                self.run_s = run_s * times / 2.0;
+                let steps = [once.steps.clone(), behind].concat();
+                is_better |= self.takes_rounds(Scenario { rounds, steps, ..once.clone() });
+            }
+        }
+        is_better
+    }
+
+    /// With which part of the seeds it fails.
+    fn part(&self) -> f64 {
+        (self.often + self.second) as f64 / (2 * self.many) as f64
+    }
+
+    /// Takes what has more rounds, if it fails with a larger part of the seeds. Its own seed fails where it did before: what
+    /// is added comes behind that.
+    fn takes_rounds(&mut self, more: Scenario) -> bool {
+        if lines(&more) > LINES_MAX || !strays(&more).is_empty() {
             return false;
         }
-        self.run_s *= times / 2.0;
-        let (many, often, second) = self.count_both(&more, FEW_RUNS / 2, 4.0);
-        // Its own seed fails where it did before: what is added comes behind that.
-        let is_better = (often + second) * of > seldom * 2 * many;
+        let (many, often, second) = self.count_both(&more, FEW_RUNS / 2, ROUNDS_COUNTED);
+        let is_better = (often + second) as f64 > self.part() * (2 * many) as f64;
         let takes = is_better && self.is_clean_thrice(&more) && self.takes_if_clean(more);
         if takes {
             (self.many, self.often, self.second) = (many, often, second);
@@ -267,7 +302,9 @@ impl Shrinker {
 
     /// With how many seeds it fails, if these are more than so many, and it itself with one of them.
     fn fails_oftener(&mut self, more: Scenario, often: u64) -> Option<(u64, Scenario)> {
-        if lines(&more) > LINES_MAX || !strays(&more).is_empty() {
+        // What has no rounds yet is left room for them.
+        let behind = if more.rounds > 1 { 0 } else { LINES_OF_ROUNDS };
+        if lines(&more) + behind > LINES_MAX || !strays(&more).is_empty() {
             return None;
         }
         // Most are no better, and a part of the seeds says so.
@@ -289,7 +326,7 @@ impl Shrinker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shrink::{Oftenness, run, told_oftenness};
+    use crate::shrink::{Oftenness, patience_us, run, told_oftenness};
     use rand_chacha::rand_core::SeedableRng;
     use zoetrope_io_sim::Mistake;
 
@@ -304,7 +341,7 @@ mod tests {
 
     fn shrinker(best: Scenario) -> Shrinker {
         let mistake = Mistake::NoFsyncWait;
-        let violation = run(&best, mistake).0.expect("an answer is taken back");
+        let violation = run(&best, mistake, u64::MAX).0.expect("an answer is taken back");
         Shrinker {
             mistake,
             judge: violation.judge.clone(),
@@ -312,6 +349,8 @@ mod tests {
             few: 0.0,
             try_s: 1.0,
             run_s: 0.001,
+            patience_us: u64::MAX,
+            longest_us: 0,
             many: MANY_SEEDS,
             least: 0,
             chance: ChaCha8Rng::seed_from_u64(0),
@@ -352,25 +391,55 @@ mod tests {
         assert!(shrinker.count(&often, other_seeds(MANY_SEEDS), 0).fails >= 59);
     }
 
+    /// What fails with few seeds, and steps behind it.
+    fn seldom(behind: &str) -> Shrinker {
+        let text = format!(
+            "story = ''\nseed = 1000000\nclients = 1\npipeline = 1\nsteps = [{{ run = 4 }}, \
+             {{ fault = {{ crash = {{ keep = 'some', down = 10 }} }} }}, {{ expect-service = 20000 }}{behind}]"
+        );
+        let all = Scenario::parse(&text).unwrap();
+        let with = |seed| Scenario { seed, ..all.clone() };
+        let fails = |s: &Scenario| run(s, Mistake::NoFsyncWait, u64::MAX).0.is_some();
+        let best = (1_000_000..1_001_000).map(with).find(fails).expect("it fails with some seed");
+        let mut shrinker = shrinker(best);
+        let (many, often, second) = shrinker.count_both(&all, LEAST_SEEDS, COMPARISONS);
+        assert!(often + second < many / 3, "{often} and {second} are not few");
+        (shrinker.many, shrinker.often, shrinker.second) = (many, often, second);
+        shrinker
+    }
+
     #[test]
     fn what_fails_with_few_seeds_has_more_rounds_to_fail_in() {
-        let text = "story = ''\nseed = 1000000\nclients = 1\npipeline = 1\nsteps = [{ run = 4 }, \
-                    { fault = { crash = { keep = 'some', down = 10 } } }, { expect-service = 20000 }]";
-        let all = Scenario::parse(text).unwrap();
-        let fails = |seed: &u64| {
-            run(&Scenario { seed: *seed, ..all.clone() }, Mistake::NoFsyncWait).0.is_some()
-        };
-        let seed = (1_000_000..1_001_000).find(fails).expect("it fails with some seed");
-        let mut shrinker = shrinker(Scenario { seed, ..all.clone() });
-        let (many, often, second) = shrinker.count_both(&all, LEAST_SEEDS, COMPARISONS);
-        (shrinker.many, shrinker.often, shrinker.second) = (many, often, second);
-        assert!(often + second < many / 3, "{often} and {second} are not few");
+        let mut shrinker = seldom("");
         assert!(shrinker.give_rounds());
         assert!((10..=ROUNDS).contains(&shrinker.best.rounds), "{:?}", shrinker.best);
-        assert!(shrinker.often + shrinker.second > many, "{}", shrinker.often);
+        assert!(shrinker.often + shrinker.second > shrinker.many, "{}", shrinker.often);
         assert!(shrinker.fails(&shrinker.best.clone()).is_some(), "and with its own seed");
         // More of them than that would take too long.
         assert!(!shrinker.give_rounds());
+    }
+
+    #[test]
+    fn each_round_begins_as_the_first_one_did() {
+        let mut shrinker = seldom(", 'rest'");
+        assert!(shrinker.give_rounds());
+        let steps = &shrinker.best.steps[3..];
+        assert_eq!(steps[..2], [Step::Rest, Step::Work]);
+        assert!(shrinker.often + shrinker.second > shrinker.many, "{}", shrinker.often);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_run_without_end() {
+        let text = "story = ''\nseed = 1\nsteps = [{ requests = 10 }, 'rest', { requests = 99 }]";
+        let endless = Scenario::parse(text).unwrap();
+        let mut shrinker = shrinker(scenario("{ requests = 100 }", "nothing"));
+        shrinker.patience_us = patience_us(1_000_000);
+        assert!(shrinker.ends_with(&endless).is_none());
+        assert_eq!(shrinker.longest_us, patience_us(1_000_000));
+        // Unless what it is made of takes as long.
+        shrinker.patience_us = u64::MAX;
+        shrinker.measure(&endless);
+        assert!(shrinker.ends_with(&endless).is_some());
     }
 
     #[test]
@@ -388,7 +457,7 @@ mod tests {
         let text = "story = 'In vain.'\nseed = 1\nsteps = [{ expect-service = 1 }]";
         let in_vain = Scenario::parse(text).unwrap();
         let mut shrinker = shrinker(scenario("{ requests = 100 }", "nothing"));
-        shrinker.judge = run(&in_vain, Mistake::None).0.expect("it is too short").judge;
+        shrinker.judge = run(&in_vain, Mistake::None, u64::MAX).0.expect("it is too short").judge;
         assert!(shrinker.ends_with(&in_vain).is_some());
         assert!(!shrinker.takes(&in_vain));
         assert!(shrinker.fails_oftener(in_vain.clone(), 0).is_none());

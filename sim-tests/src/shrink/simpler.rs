@@ -1,6 +1,6 @@
 //! Simpler scenarios than the best one so far, tried one after the other until none of them fails any more.
 
-use super::Shrinker;
+use super::{FEW_SEEDS, Shrinker};
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 use zoetrope_io_sim::{Fault, Operation, Scenario, Step};
@@ -75,6 +75,11 @@ impl Shrinker {
     pub(super) fn make_simpler(&mut self) {
         let plain = plain(&self.best);
         self.takes(&plain);
+        // Where there is no time for many runs, each has to be short.
+        if self.run_s * FEW_SEEDS as f64 > self.try_s {
+            let idler = self.with(|s| (s.clients, s.pipeline) = (1, 1));
+            self.takes(&idler);
+        }
         loop {
             let before = self.best.clone();
             self.fewer_steps();
