@@ -11,7 +11,7 @@ use super::{
 use crate::sense::strays;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
-use zoetrope_io_sim::{Fault, Keep, Scenario, Step};
+use zoetrope_io_sim::{Fault, Keep, Operation, Scenario, Step};
 
 /// The most rounds: what is replayed by every test run has to be short.
 const ROUNDS: u32 = 30;
@@ -83,7 +83,9 @@ fn as_it_was(s: &Scenario, was: &Scenario, dice: &mut Dice) -> Option<Scenario> 
 }
 
 fn other_operations(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
-    let (mut more, operation) = (s.clone(), dice.one_of(&OPERATIONS)?);
+    // Reads do not hinder what is simple, but take turns that other operations could have.
+    let all = [&OPERATIONS[..], &[Operation::Reads]].concat();
+    let (mut more, operation) = (s.clone(), dice.one_of(&all)?);
     match s.without.iter().position(|without| *without == operation) {
         Some(at) => drop(more.without.remove(at)),
         None => more.without.push(operation),
