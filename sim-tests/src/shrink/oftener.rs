@@ -141,8 +141,8 @@ fn more_behind_it(s: &Scenario, was: &Scenario, dice: &mut Dice) -> Option<Scena
     let steps = match dice.one_of(&[None, Some(2), Some(4), Some(8), Some(16), Some(32)])? {
         Some(last) => was.steps[was.steps.len().checked_sub(last)?..].to_vec(),
         None => {
-            let restart = Step::Fault(Fault::RestartAll { keep: Keep::All, down: 500 });
-            let behind = std::iter::repeat_n([restart, Step::Requests(40)], dice.one_of(&[4, 10])?);
+            let behind =
+                std::iter::repeat_n([restart(s), Step::Requests(40)], dice.one_of(&[4, 10])?);
             s.steps.iter().cloned().chain(behind.flatten()).collect()
         }
     };
@@ -158,14 +158,19 @@ fn changed(scenario: &Scenario, was: &Scenario, dice: &mut Dice) -> Option<Scena
     (more != *scenario).then_some(more)
 }
 
+/// Every server is started anew, and has lost nothing.
+fn restart(s: &Scenario) -> Step {
+    let keep = Keep::All;
+    Step::Fault(match s.peers {
+        Some(_) => Fault::RestartAll { keep, down: 500 },
+        None => Fault::Crash { keep, down: 10 },
+    })
+}
+
 /// What lets servers begin a round as they began the first one: clients that work, and what only restarts decide anew.
 fn anew(s: &Scenario) -> Vec<Step> {
     let work = s.steps.contains(&Step::Rest).then_some(Step::Work);
-    let restart = Step::Fault(match s.peers {
-        Some(_) => Fault::RestartAll { keep: Keep::All, down: 500 },
-        None => Fault::Crash { keep: Keep::All, down: 10 },
-    });
-    work.into_iter().chain([restart, Step::ExpectService(20_000)]).collect()
+    work.into_iter().chain([restart(s), Step::ExpectService(20_000)]).collect()
 }
 
 impl Shrinker {
@@ -304,9 +309,10 @@ impl Shrinker {
 
     /// With how many seeds it fails, if these are more than so many, and it itself with one of them.
     fn fails_oftener(&mut self, more: Scenario, often: u64) -> Option<(u64, Scenario)> {
-        // What has no rounds yet is left room for them.
-        let behind = if more.rounds > 1 { 0 } else { LINES_OF_ROUNDS };
-        if lines(&more) + behind > LINES_MAX || !strays(&more).is_empty() {
+        // What has no rounds yet is left room for them, unless there was none before.
+        let room = if more.rounds > 1 { 0 } else { LINES_OF_ROUNDS };
+        let longest = lines(&self.best).max(LINES_MAX - room);
+        if lines(&more) > longest || !strays(&more).is_empty() {
             return None;
         }
         // Most are no better, and a part of the seeds says so.
@@ -503,6 +509,55 @@ mod tests {
                 change(&scenario, &was, &mut dice).filter(|more| *more != scenario)
             };
             assert!((0..100).filter_map(another).count() > 5, "change {n}");
+        }
+    }
+
+    #[test]
+    fn every_operation_can_be_left_out_and_come_back() {
+        let all = [&OPERATIONS[..], &[Operation::Reads]].concat();
+        let mut dice = Dice(ChaCha8Rng::seed_from_u64(0));
+        for before in [Vec::new(), all.clone()] {
+            let s = Scenario { without: before.clone(), ..scenario("{ requests = 1 }", "all") };
+            let mut changed = |_| other_operations(&s, &s, &mut dice).unwrap().without;
+            let after: Vec<Vec<Operation>> = (0..200).map(&mut changed).collect();
+            for one in &all {
+                let other = |after: &&Vec<Operation>| after.contains(one) != before.contains(one);
+                assert!(after.iter().any(|after| other(&after)), "{one:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_long_may_stay_so_and_what_is_short_leaves_room_for_rounds() {
+        let with = |steps| Scenario {
+            steps: vec![Step::Requests(1_000); steps],
+            ..scenario("{ requests = 1 }", "nothing")
+        };
+        let ends = |mut s: Scenario| {
+            s.steps.extend(scenario("{ requests = 1 }", "nothing").steps);
+            s
+        };
+        let room = |lines_now: usize| lines_now - lines(&ends(with(0)));
+        let (short, long) = (ends(with(1)), ends(with(room(LINES_MAX))));
+        let near = ends(with(room(LINES_MAX - LINES_OF_ROUNDS + 1)));
+        let mut shrinker = shrinker(short);
+        shrinker.many = LEAST_SEEDS;
+        assert!(shrinker.fails_oftener(near.clone(), 0).is_none(), "no room is left");
+        let round = Scenario { rounds: 2, ..near.clone() };
+        assert!(shrinker.fails_oftener(round, 0).is_some());
+        shrinker.best = long;
+        assert!(shrinker.fails_oftener(near, 0).is_some(), "there was none before");
+    }
+
+    #[test]
+    fn runs_that_take_long_are_tried_with_fewer_requests() {
+        let idle = |s: &Scenario| (s.clients, s.pipeline) == (1, 1);
+        for try_s in [0.0, 1_000.0] {
+            let mut shrinker = shrinker(scenario("{ requests = 100 }", "nothing"));
+            shrinker.try_s = try_s;
+            shrinker.make_simpler();
+            let all = [&shrinker.trail[..], &[shrinker.best]].concat();
+            assert_eq!(all.iter().any(idle), try_s == 0.0);
         }
     }
 
