@@ -52,14 +52,18 @@ impl Dice {
 /// A change of a scenario, by which the same may happen more often. It is given what the scenario was before it was shrunk.
 type Change = fn(&Scenario, &Scenario, &mut Dice) -> Option<Scenario>;
 
-const CHANGES: [Change; 14] = [
+const CHANGES: [Change; 15] = [
     |s, _, dice| Some(with_more(s, dice.one_of(&[4, 20])?)),
-    |s, _, dice| Some(Scenario { clients: dice.one_of(&[1, 2, 3, 5])?, ..s.clone() }),
+    |s, _, dice| Some(Scenario { clients: dice.one_of(&[1, 2, 3, 5, 10, 20])?, ..s.clone() }),
     |s, _, dice| Some(Scenario { pipeline: dice.one_of(&[1, 4, 8, 16])?, ..s.clone() }),
     |s, _, dice| Some(Scenario { snap_count: dice.one_of(&[20, 60, 200, 1_000])?, ..s.clone() }),
     |s, _, dice| {
         let slice = dice.one_of(&[Some(50), Some(200), Some(500), None])?;
         Some(Scenario { slice, ..s.clone() })
+    },
+    |s, _, dice| {
+        let reap_every = dice.one_of(&[Some(100), Some(500), Some(2_000), None])?;
+        Some(Scenario { reap_every, ..s.clone() })
     },
     as_it_was,
     other_operations,
