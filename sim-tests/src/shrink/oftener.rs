@@ -11,7 +11,7 @@ use super::{
 use crate::sense::strays;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
-use zoetrope_io_sim::{Fault, Keep, Operation, Scenario, Step};
+use zoetrope_io_sim::{Fault, Keep, Operation, Scenario, Step, Target};
 
 /// The most rounds: what is replayed by every test run has to be short.
 const ROUNDS: u32 = 30;
@@ -19,6 +19,8 @@ const ROUNDS: u32 = 30;
 const ROUNDS_COUNTED: f64 = 6.0;
 /// Lines that rounds add, at most.
 const LINES_OF_ROUNDS: usize = 4;
+/// Longer than a round takes, ms.
+const LONG_MS: u64 = 600_000;
 /// With this part of the seeds it may go without failing in all rounds.
 const MISSES: f64 = 0.03;
 
@@ -52,7 +54,7 @@ impl Dice {
 /// A change of a scenario, by which the same may happen more often. It is given what the scenario was before it was shrunk.
 type Change = fn(&Scenario, &Scenario, &mut Dice) -> Option<Scenario>;
 
-const CHANGES: [Change; 15] = [
+const CHANGES: [Change; 16] = [
     |s, _, dice| Some(with_more(s, dice.one_of(&[4, 20])?)),
     |s, _, dice| Some(Scenario { clients: dice.one_of(&[1, 2, 3, 5, 10, 20])?, ..s.clone() }),
     |s, _, dice| Some(Scenario { pipeline: dice.one_of(&[1, 4, 8, 16])?, ..s.clone() }),
@@ -73,6 +75,7 @@ const CHANGES: [Change; 15] = [
     another_number,
     another_keep,
     something_between,
+    one_hears_late,
     more_behind_it,
 ];
 
@@ -138,6 +141,18 @@ fn something_between(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scen
     let between = dice.one_of(&all)?;
     let steps = s.steps.iter().flat_map(|step| [step.clone(), between.clone()]).collect();
     Some(Scenario { steps, ..s.clone() })
+}
+
+/// Servers that hear of the same at different times decide by different news.
+fn one_hears_late(s: &Scenario, _: &Scenario, dice: &mut Dice) -> Option<Scenario> {
+    let all: Vec<u32> = (1..=s.peers?).collect();
+    let (one, delay) = (dice.one_of(&all)?, dice.one_of(&[30, 300, 3_000])?);
+    let slow = |from: &u32| {
+        let (from, to) = (Target::Sid(*from), Target::Sid(one));
+        Step::Fault(Fault::SlowLink { from, to, delay, jitter: 0, ms: LONG_MS })
+    };
+    let links = all.iter().filter(|from| **from != one).map(slow);
+    Some(Scenario { steps: links.chain(s.steps.iter().cloned()).collect(), ..s.clone() })
 }
 
 /// What went before it in the run it was, or restarts: what comes to pass in elections has as many chances.
