@@ -78,13 +78,13 @@ fn lead_both() -> Bench {
     bench.tell(&Input::PeerUp { sid: None, chan: SECOND, link, addr: addr() });
     let (protocol_version, config_version) = (QUORUM_PROTOCOL, 0);
     let mut info = Vec::new();
-    LearnerInfo { sid: LEADER, protocol_version, config_version }.encode(&mut info);
+    LearnerInfo { sid: Sid(2), protocol_version, config_version }.encode(&mut info);
     say(&mut bench, PacketKind::FollowerInfo, Zxid::ZERO, Some(&info));
     let mut current = Vec::new();
     encode_ack_epoch(Some(Epoch(0)), &mut current);
     say(&mut bench, PacketKind::AckEpoch, Zxid::ZERO, Some(&current));
     say(&mut bench, PacketKind::Ack, zxid(0), None);
-    for sid in [Sid(3), LEADER] {
+    for sid in [Sid(3), Sid(2)] {
         assert!(bench.milestones.contains(&Milestone::LearnerServes { sid }), "{sid:?}");
     }
     bench
